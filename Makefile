@@ -51,12 +51,16 @@ clean: ## remove everything that make has made
 	rm -rf .venv .tox .mypy_cache .ruff_cache .hypothesis _trial_temp* build dist *.egg-info .coverage*
 
 # Each stamp is newer than what it was made from, so repeats need no network.
+# editable_mode=compat puts this folder itself on the path, where twistd looks for plugins.
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--config-settings editable_mode=compat
+
 .venv/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("appgw needs Python 3.11 or later") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e '.[test]' --config-settings editable_mode=compat
+	$(INSTALL) -e '.[test]'
 	touch $@
 
 .venv/.dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet -e '.[dev]' --config-settings editable_mode=compat
+	$(INSTALL) -e '.[dev]'
 	touch $@
