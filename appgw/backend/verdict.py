@@ -1,0 +1,250 @@
+"""
+Whether what a backend presents is what the configuration allows: the decision.
+
+``judge`` is the one function that decides. It is called twice in a connection's
+life, by ``appgw.backend.trust``: while the backend's certificate is verified,
+and again when the handshake is over. No I/O and no TLS here.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from typing import Literal
+
+import attrs
+
+from appgw.backend.presented import Presented
+from appgw.backend.target import Target
+from appgw.config.model import Pin
+
+Reason = Literal[
+    "admitted",
+    "no-certificate",
+    "unreadable",
+    "no-trust",
+    "not-pinned",
+    "pin-expired",
+    "expired",
+    "not-yet-valid",
+    "chain",
+    "name",
+    "unfinished",
+    "error",
+]
+"""Machine words for logs and counters; ``_SENTENCES`` has the human ones."""
+
+_SENTENCES: dict[Reason, str] = {
+    "admitted": "its certificate is allowed",
+    "no-certificate": "it presented no certificate",
+    "unreadable": "its certificate cannot be read",
+    "no-trust": "there are neither pins nor trusted roots for it",
+    "not-pinned": "its certificate is not on the allow-list",
+    "pin-expired": "the pin that matches is past its not_after",
+    "expired": "its certificate has expired",
+    "not-yet-valid": "its certificate is not valid yet",
+    "chain": "its chain leads to no trusted root",
+    "name": "its certificate is not valid for the name expected",
+    "unfinished": "the handshake has not ended",
+    "error": "its certificate could not be judged",
+}
+
+_LISTED = 10
+
+
+@attrs.frozen
+class Verdict:
+    """
+    What was decided about one connection.
+
+    Attributes:
+        admitted: requests may be sent.
+        reason: a word for logs and counters.
+        pin: the name of the pin that matched, if any did, also in a refusal.
+        presented: what the backend has shown; None for nothing.
+        detail: what else is known about the reason, printable.
+    """
+
+    admitted: bool
+    reason: Reason
+    pin: str | None = None
+    presented: Presented | None = None
+    detail: str = ""
+
+    def explain(self, target: Target) -> str:
+        """
+        Tell in one line what was decided, from what, and how to see more.
+
+        For the operator's eyes: a client gets none of it.
+        """
+        said = _SENTENCES[self.reason]
+        if self.detail:
+            said += f" ({self.detail})"
+        word = "admitted" if self.admitted else "refused"
+        parts = [f"{target}: {word}: {said}"]
+        if self.pin is not None:
+            parts.append(f"matching pin: {self.pin}")
+        parts.append(_shown(self.presented))
+        if target.pins is not None:
+            parts.append(f"allowed: {_allowed(target.pins)}")
+        parts.append(f"to see more: {fetch_command(target)}")
+        return "; ".join(parts)
+
+
+def judge(
+    target: Target,
+    presented: Presented | None,
+    now: datetime.datetime,
+    *,
+    chain_verified: bool,
+    name_error: str | None,
+) -> Verdict:
+    """
+    Decide whether *presented* is what *target* allows. Any doubt is a no.
+
+    Args:
+        target: what must hold.
+        presented: the leaf, None when there was none.
+        now: an aware time.
+        chain_verified: OpenSSL has led the chain to one of the target's roots;
+            does not matter to a target without roots.
+        name_error: why the certificate is not valid for the target's name,
+            None if it is; does not matter where no name is demanded.
+    """
+    try:
+        return _judge(target, presented, now, chain_verified, name_error)
+    except Exception as error:
+        return Verdict(False, "error", None, presented, type(error).__name__)
+
+
+def _judge(
+    target: Target,
+    presented: Presented | None,
+    now: datetime.datetime,
+    chain_verified: bool,
+    name_error: str | None,
+) -> Verdict:
+    if presented is None:
+        return Verdict(False, "no-certificate")
+    if not presented.readable:
+        return Verdict(False, "unreadable", None, presented)
+    chained = needs_chain(target)
+    if target.pins is None and not chained:
+        return Verdict(False, "no-trust", None, presented)
+    pin = None
+    dates = _dates(presented, now)
+    if target.pins is not None:
+        found = _matching(target.pins, presented, now, chained, dates)
+        if isinstance(found, Verdict):
+            return found
+        pin = found.name
+        if found.allow_expired and not chained:
+            dates = None
+    if dates is not None:
+        return Verdict(False, dates, pin, presented, _validity(presented))
+    if chained and not chain_verified:
+        return Verdict(False, "chain", pin, presented)
+    if needs_name(target) and name_error is not None:
+        return Verdict(False, "name", pin, presented, name_error)
+    return Verdict(True, "admitted", pin, presented)
+
+
+def _matching(
+    pins: tuple[Pin, ...],
+    presented: Presented,
+    now: datetime.datetime,
+    chained: bool,
+    dates: Reason | None,
+) -> Pin | Verdict:
+    """
+    Choose among the pins that match the leaf the one that allows most.
+    """
+    matching = [pin for pin in pins if _matches(pin, presented)]
+    if not matching:
+        return Verdict(False, "not-pinned", None, presented)
+    today = now.astimezone(datetime.UTC).date()
+    live = [pin for pin in matching if pin.not_after is None or today <= pin.not_after]
+    if not live:
+        return Verdict(
+            False,
+            "pin-expired",
+            matching[0].name,
+            presented,
+            str(matching[0].not_after),
+        )
+    if dates is not None and not chained:
+        return next((pin for pin in live if pin.allow_expired), live[0])
+    return live[0]
+
+
+def _matches(pin: Pin, presented: Presented) -> bool:
+    if pin.sha256 is None and pin.spki_sha256 is None:
+        return False
+    if pin.sha256 is not None and pin.sha256 != presented.sha256:
+        return False
+    return pin.spki_sha256 is None or pin.spki_sha256 == presented.spki_sha256
+
+
+def _dates(presented: Presented, now: datetime.datetime) -> Reason | None:
+    # Comparing first: a naive time raises, and that is a no.
+    if now > presented.not_after:
+        return "expired"
+    if now < presented.not_before:
+        return "not-yet-valid"
+    return None
+
+
+def needs_chain(target: Target) -> bool:
+    """
+    Tell whether the target's trust rests on CAs (also).
+    """
+    return target.roots is not None or target.well_known
+
+
+def needs_name(target: Target) -> bool:
+    """
+    Tell whether the certificate must be valid for the target's name.
+    """
+    return target.verify_name or needs_chain(target)
+
+
+def _validity(presented: Presented) -> str:
+    first, last = presented.not_before, presented.not_after
+    return f"valid {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
+def _shown(presented: Presented | None) -> str:
+    if presented is None:
+        return "presented: nothing"
+    if not presented.readable:
+        return f"presented: SHA-256 {presented.sha256.hex()}"
+    return (
+        f"presented: subject {presented.subject or '(empty)'}, "
+        f"SHA-256 {presented.sha256.hex()}, "
+        f"SPKI SHA-256 {base64.b64encode(presented.spki_sha256).decode('ascii')}"
+    )
+
+
+def _allowed(pins: tuple[Pin, ...]) -> str:
+    if not pins:
+        return "nothing"
+    told = [_pin(pin) for pin in pins[:_LISTED]]
+    if len(pins) > _LISTED:
+        told.append(f"and {len(pins) - _LISTED} more")
+    return ", ".join(told)
+
+
+def _pin(pin: Pin) -> str:
+    if pin.sha256 is not None:
+        return f"{pin.name} (SHA-256 {pin.sha256.hex()})"
+    key = base64.b64encode(pin.spki_sha256 or b"").decode("ascii")
+    return f"{pin.name} (SPKI SHA-256 {key})"
+
+
+def fetch_command(target: Target) -> str:
+    """
+    Write the command that shows what the target presents.
+    """
+    host = f"[{target.address}]" if ":" in target.address else target.address
+    sni = f" --sni {target.server_name}" if target.server_name else ""
+    return f"appgw pins fetch {host}:{target.port}{sni}"
