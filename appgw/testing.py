@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 KeyType = Literal["ecdsa", "rsa", "ed25519"]
@@ -152,7 +152,8 @@ def make_certificate(  # noqa: PLR0913 - a certificate has that many fields
         not_after: aware; in ninety days by default.
         ca: it may sign others.
         issuer: the CA that signs it.
-        common_name: of the subject; the first name or address by default.
+        common_name: of the subject; the first name or address by default. At
+            most 64 characters of it are used (RFC 5280, A.1).
         serial: a random one by default.
         usages: extended key usages; TLS server and client by default for a
             leaf, none for a CA.
@@ -214,10 +215,10 @@ def server_context(
     if not tickets:
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_options(SSL.OP_NO_TICKET)
-    context.use_certificate(crypto.X509.from_cryptography(issued.certificate))
-    context.use_privatekey(crypto.PKey.from_cryptography_key(issued.key))
+    context.use_certificate(issued.certificate)
+    context.use_privatekey(issued.key)
     for one in issued.intermediates if extra is None else extra:
-        context.add_extra_chain_cert(crypto.X509.from_cryptography(one.certificate))
+        context.add_extra_chain_cert(one.certificate)
     context.set_alpn_select_callback(_Speaks(tuple(alpn)))
     return context
 
@@ -254,7 +255,7 @@ class ServerTLS:
 
 
 def _subject(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
 
 
 def _extended(

@@ -14,6 +14,7 @@ from typing import Literal
 
 import attrs
 from cryptography import x509
+from service_identity import VerificationError
 from service_identity.cryptography import (
     verify_certificate_hostname,
     verify_certificate_ip_address,
@@ -90,8 +91,10 @@ def name_error(name: str, der: bytes) -> str | None:
             verify_certificate_ip_address(certificate, name)
         else:
             verify_certificate_hostname(certificate, name.removesuffix("."))
+    except VerificationError:
+        return f"{name} is not among its names"
     except Exception as error:
-        return f"{name or 'no name'}: {type(error).__name__}"
+        return f"{name or 'no name to expect'}: {type(error).__name__}"
     return None
 
 
