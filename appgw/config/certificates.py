@@ -1,0 +1,149 @@
+"""
+Certificates, keys and pins of a configuration: do they fit, are they in date.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+from OpenSSL import SSL, crypto
+
+from appgw.config.model import Certificate, Config, Pin, TrustedRoot
+from appgw.config.problems import Finding, KeyPath, Places
+
+
+def certificate_findings(
+    config: Config, places: Places, now: datetime.datetime
+) -> Iterator[Finding]:
+    """
+    Judge every certificate that the configuration holds.
+    """
+    for certificate in config.certificates.values():
+        if certificate.chain and certificate.key:
+            yield from _presented(certificate, places, now)
+    for pin in config.pins.values():
+        yield from _pin(pin, now)
+    for root in config.trusted_roots.values():
+        yield from _root(root, now)
+
+
+def _presented(
+    certificate: Certificate, places: Places, now: datetime.datetime
+) -> Iterator[Finding]:
+    here = ("certificates", certificate.name)
+    packed = places.given(*here, "pfx_file")
+    chain_key = (*here, "pfx_file" if packed else "certificate_file")
+    chain = x509.load_pem_x509_certificates(certificate.chain)
+    yield from _dates(chain_key, chain, now)
+    key = load_pem_private_key(certificate.key, None)
+    spki = key.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    owners = [index for index, one in enumerate(chain) if _spki(one) == spki]
+    if owners[:1] != [0]:
+        belongs = f"that of certificate {owners[0] + 1}" if owners else "another key"
+        found = f"{belongs} in the file"
+        if not owners:
+            found = "a key that belongs to none of the certificates"
+        key_key = chain_key if packed else (*here, "key_file")
+        yield Finding(key_key, found, "the key of the first certificate, the leaf")
+    elif (said := _refusal(chain, certificate.key)) is not None:
+        yield Finding(chain_key, f"what OpenSSL refuses: {said}", "one it serves")
+
+
+def _refusal(chain: Sequence[x509.Certificate], key: bytes) -> str | None:
+    """
+    Ask OpenSSL, which has the last word on sizes and algorithms.
+    """
+    context = SSL.Context(SSL.TLS_METHOD)
+    try:
+        context.use_certificate(crypto.X509.from_cryptography(chain[0]))
+        for one in chain[1:]:
+            context.add_extra_chain_cert(crypto.X509.from_cryptography(one))
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key))
+        context.check_privatekey()
+    except (SSL.Error, crypto.Error, TypeError) as error:
+        reasons = error.args[0] if error.args else ()
+        return str(reasons[0][-1] if reasons and reasons[0] else error)
+    return None
+
+
+def _pin(pin: Pin, now: datetime.datetime) -> Iterator[Finding]:
+    here: KeyPath = ("pins", pin.name)
+    today = now.astimezone(datetime.UTC).date()
+    if pin.not_after is not None and pin.not_after < today:
+        found = f"{pin.not_after}, which has passed: the pin admits nothing"
+        yield Finding((*here, "not_after"), found, "a day to come", "warning")
+    if pin.certificate is None:
+        return
+    here = (*here, "certificate_file")
+    certificate = x509.load_der_x509_certificate(pin.certificate)
+    if not pin.allow_expired:
+        yield from _dates(here, [certificate], now)
+    if _is_ca(certificate):
+        found = f"the certificate of a CA ({_subject(certificate)})"
+        expected = "the leaf itself, as a backend hardly presents a CA for its own"
+        yield Finding(here, found, expected, "warning")
+
+
+def _root(root: TrustedRoot, now: datetime.datetime) -> Iterator[Finding]:
+    here = ("trusted_roots", root.name, "certificate_file")
+    certificates = [x509.load_der_x509_certificate(der) for der in root.certificates]
+    yield from _dates(here, certificates, now)
+    for certificate in certificates:
+        if not _is_ca(certificate):
+            found = f"a certificate that is no CA's ({_subject(certificate)})"
+            yield Finding(here, found, "a CA, or a pin for this leaf", "warning")
+
+
+def _dates(
+    path: KeyPath, chain: Sequence[x509.Certificate], now: datetime.datetime
+) -> Iterator[Finding]:
+    for number, certificate in enumerate(chain, 1):
+        which = f"certificate {number} of the file" if number > 1 else "a certificate"
+        which += f" ({_subject(certificate)})"
+        first = certificate.not_valid_before_utc
+        last = certificate.not_valid_after_utc
+        if now > last:
+            found = f"{which} that expired on {last:%Y-%m-%d}"
+        elif now < first:
+            found = f"{which} that isn't valid before {first:%Y-%m-%d}"
+        else:
+            continue
+        yield Finding(path, found, "one that is valid now", "warning")
+
+
+def _spki(certificate: x509.Certificate) -> bytes | None:
+    try:
+        key = certificate.public_key()
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except Exception:
+        # A kind of key that cryptography doesn't know is nobody's match.
+        return None
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return found.value.ca
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    """
+    Write the subject on one line: whoever made the file chose it.
+    """
+    try:
+        name = certificate.subject.rfc4514_string()
+    except ValueError:
+        name = ""
+    shown = name if name.isprintable() else ascii(name)
+    return shown[:80] or "no subject"
