@@ -1,0 +1,211 @@
+"""
+Plain integers, added up per request and read when somebody scrapes them.
+
+Labels are names from the configuration and status classes, never what a client
+or a backend has said: their number is bounded by the configuration.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from appgw.backend.pool import Candidate
+from appgw.record import Outcome
+from appgw.refusal import Refusal
+from appgw.route.table import Route
+
+LABELS = ("listener", "rule", "pool", "setting", "member", "status_class")
+PIN_LABELS = ("pool", "setting", "member", "reason")
+CLASSES = ("none", *(f"{hundred}xx" for hundred in range(1, 10)))
+
+REMEMBERED = 8192
+"""
+Pairs of route and backend known by identity, those of past reloads included.
+"""
+
+SUMS = (
+    ("requests", "seen", "Requests that have ended."),
+    ("request_body_bytes", "received", "Bytes of the bodies of requests."),
+    ("response_bytes", "sent", "Bytes of responses, heads included."),
+    ("request_seconds", "seconds", "From a request's first byte to its answer's last."),
+    (
+        "backend_seconds",
+        "waited",
+        "From a request sent to the last byte of its answer.",
+    ),
+)
+
+
+class Tally:
+    """
+    The sums of one row of labels.
+    """
+
+    __slots__ = ("received", "seconds", "seen", "sent", "waited")
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.received = 0
+        self.sent = 0
+        self.seconds = 0.0
+        self.waited = 0.0
+
+
+def member_name(candidate: Candidate | None) -> str:
+    """
+    Return a backend's name in labels: as configured, not the address it has now.
+    """
+    return f"{candidate.member.address}:{candidate.port}" if candidate else ""
+
+
+class Counters(Collector):
+    """
+    What one gateway has done since it started; sums outlive a reload.
+
+    The plain attributes are for their owners to count up and down.
+
+    Attributes:
+        client_connections: open now.
+        client_connections_accepted: ever.
+        client_handshakes_failed: TLS with a client that came to nothing.
+        backend_connections: open now, busy or kept.
+        backend_connections_made: ever.
+        backend_connections_failed: refused, timed out, or broken in TLS; pins
+            are counted by ``pin_refused``.
+        backend_seconds_connecting: seconds, of those made.
+
+    Args:
+        registry: of this gateway alone; reads us at each scrape.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.client_connections = 0
+        self.client_connections_accepted = 0
+        self.client_handshakes_failed = 0
+        self.backend_connections = 0
+        self.backend_connections_made = 0
+        self.backend_connections_failed = 0
+        self.backend_seconds_connecting = 0.0
+        self._rows: dict[tuple[str, ...], tuple[Tally, ...]] = {}
+        self._known: dict[tuple[Route | str, Candidate | None], tuple[Tally, ...]] = {}
+        self._refusals: Counter[Refusal] = Counter()
+        self._pin_refusals: Counter[tuple[str, ...]] = Counter()
+        self._watched: list[tuple[str, str, Callable[[], float]]] = []
+        registry.register(self)
+
+    def count(self, outcome: Outcome) -> None:
+        """
+        Add up one exchange.
+        """
+        key = outcome.listener if outcome.route is None else outcome.route
+        try:
+            row = self._known[key, outcome.candidate]
+        except KeyError:
+            row = self._row(key, outcome.candidate)
+        tally = row[outcome.status // 100]
+        tally.seen += 1
+        tally.received += outcome.received
+        tally.sent += outcome.sent
+        tally.seconds += outcome.ended - outcome.began
+        tally.waited += outcome.server_time
+        if outcome.refusal is not None:
+            self._refusals[outcome.refusal] += 1
+
+    def pin_refused(
+        self, pool: str, setting: str, candidate: Candidate, reason: str
+    ) -> None:
+        """
+        Count a backend whose certificate was not allowed.
+
+        Args:
+            pool: name of the pool.
+            setting: name of the backend setting.
+            candidate: the backend.
+            reason: the verdict's machine word.
+        """
+        self._pin_refusals[pool, setting, member_name(candidate), reason] += 1
+
+    def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """
+        Show under ``appgw_NAME`` what *read* returns at each scrape.
+        """
+        self._watched.append((name, documentation, read))
+
+    def _row(self, key: Route | str, candidate: Candidate | None) -> tuple[Tally, ...]:
+        """
+        Find the sums of these names, and remember them by identity.
+        """
+        member = member_name(candidate)
+        if isinstance(key, str):
+            names = (key, "", "", "", member)
+        else:
+            names = (
+                key.listener.name,
+                key.rule.name,
+                key.pool,
+                key.settings.name,
+                member,
+            )
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        row = self._rows.get(names)
+        if row is None:
+            row = self._rows[names] = tuple(Tally() for _ in CLASSES)
+        self._known[key, candidate] = row
+        return row
+
+    def collect(self) -> Iterator[Metric]:
+        """
+        Yield every metric as it stands (prometheus_client's Collector).
+        """
+        yield from self._sums()
+        refusals = CounterMetricFamily(
+            "appgw_refusals",
+            "Requests that we answered ourselves, or whose answer we cut short.",
+            labels=("reason",),
+        )
+        for refusal, number in self._refusals.items():
+            refusals.add_metric((refusal.name.lower(),), number)
+        yield refusals
+        pins = CounterMetricFamily(
+            "appgw_pin_refusals",
+            "Connections to backends ended because of the certificate.",
+            labels=PIN_LABELS,
+        )
+        for row, number in self._pin_refusals.items():
+            pins.add_metric(row, number)
+        yield pins
+        yield from self._connections()
+        for name, documentation, read in self._watched:
+            yield GaugeMetricFamily(f"appgw_{name}", documentation, read())
+
+    def _sums(self) -> Iterator[Metric]:
+        for name, attribute, documentation in SUMS:
+            family = CounterMetricFamily(f"appgw_{name}", documentation, labels=LABELS)
+            for names, row in self._rows.items():
+                for label, tally in zip(CLASSES, row, strict=True):
+                    if tally.seen:
+                        family.add_metric((*names, label), getattr(tally, attribute))
+            yield family
+
+    def _connections(self) -> Iterator[Metric]:
+        for name, documentation in (
+            ("client_connections", "Connections with clients, now."),
+            ("backend_connections", "Connections with backends, now."),
+        ):
+            yield GaugeMetricFamily(f"appgw_{name}", documentation, getattr(self, name))
+        for name, documentation in (
+            ("client_connections_accepted", "Connections accepted."),
+            ("client_handshakes_failed", "TLS handshakes with clients that failed."),
+            ("backend_connections_made", "Connections made to backends."),
+            ("backend_connections_failed", "Connections to backends that failed."),
+            ("backend_seconds_connecting", "Time spent making them, in seconds."),
+        ):
+            yield CounterMetricFamily(
+                f"appgw_{name}", documentation, getattr(self, name)
+            )
