@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from zope.interface import implementer
 
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 KeyType = Literal["ecdsa", "rsa", "ed25519"]
@@ -238,6 +240,7 @@ class _Speaks:
         return SSL.NO_OVERLAPPING_PROTOCOLS
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 @attrs.frozen(eq=False)
 class ServerTLS:
     """
@@ -247,11 +250,11 @@ class ServerTLS:
 
     context: SSL.Context
 
-    def getContext(self) -> SSL.Context:
+    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """
-        Return the context.
+        Make a connection over memory, for Twisted's TLS.
         """
-        return self.context
+        return SSL.Connection(self.context, None)
 
 
 def _subject(common_name: str) -> x509.Name:

@@ -9,7 +9,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from appgw.testing import (
     Issued,
@@ -174,10 +176,12 @@ class ServerContextTests(SynchronousTestCase):
 
     def test_for_twisted(self) -> None:
         """
-        The context goes to Twisted inside a factory.
+        The context goes to Twisted inside a maker of connections.
         """
         context = server_context(make_certificate())
-        self.assertIs(ServerTLS(context).getContext(), context)
+        creator = ServerTLS(context)
+        verifyObject(IOpenSSLServerConnectionCreator, creator)
+        self.assertIs(creator.serverConnectionForTLS(None).get_context(), context)
 
     def test_keys_are_fresh(self) -> None:
         """

@@ -25,6 +25,7 @@ from appgw.backend.verdict import Verdict, judge, needs_chain, needs_name
 
 _FINISHED = b"SSL negotiation finished successfully"
 _KEPT = 256
+_VERIFIED = object()
 _ERRORS = {
     code: name.removeprefix("ERR_").lower().replace("_", " ")
     for name, code in vars(SSL.X509VerificationCodes).items()
@@ -179,9 +180,12 @@ class PinnedClientTLSOptions:
 
     def _chain_holds(self, connection: SSL.Connection, leaf: bytes) -> bool:
         """
-        Look again at the chain that OpenSSL has built: from this leaf, to one
-        of our roots. Its errors have ended the handshake already.
+        Tell whether OpenSSL has verified a chain from this leaf to our roots.
+
+        A chain alone is no proof: OpenSSL keeps one that it found wrong, too.
         """
+        if connection.get_app_data() is not _VERIFIED:
+            return False
         chain = connection.get_verified_chain()
         if not chain or _der(chain[0]) != leaf:
             return False
@@ -205,7 +209,11 @@ class PinnedClientTLSOptions:
             verdict = self._verdict_so_far(connection, certificate, error, depth, ok)
         except Exception as failure:
             verdict = Verdict(False, "error", None, None, type(failure).__name__)
-        if verdict is None or verdict.admitted:
+        if verdict is None:
+            return True
+        if verdict.admitted:
+            # Depth 0 comes last, and no error got past us on the way to it.
+            connection.set_app_data(_VERIFIED)
             return True
         connection.set_app_data(verdict)
         return False
@@ -218,7 +226,7 @@ class PinnedClientTLSOptions:
         depth: int,
         ok: int,
     ) -> Verdict | None:
-        broken = self._chained and not ok
+        broken = self._chained and not ok  # never admitted: see judge
         if depth and not broken:
             return None
         if depth:
@@ -226,7 +234,7 @@ class PinnedClientTLSOptions:
             certificate = sent[0] if sent else certificate
         presented, mismatch = self._read(certificate)
         verdict = self._judge(presented, mismatch, chain_verified=not broken)
-        if broken and (verdict.admitted or verdict.reason == "chain"):
+        if broken and verdict.reason == "chain":
             said = f"depth {depth}: {_ERRORS.get(error, f'error {error}')}"
             return Verdict(False, "chain", verdict.pin, presented, printable(said))
         return verdict
