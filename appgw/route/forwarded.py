@@ -1,0 +1,232 @@
+"""
+The field lines that cross the gateway, in either direction.
+
+The order is what keeps others out of the fields that we answer for: first the
+claims of peers that are not trusted go, then what Connection names, and only
+then our own are written.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from appgw.message import Arrival, Headers, RequestHead, ResponseHead
+from appgw.route.fields import REQUEST, RESPONSE, Kind, Kinds
+
+PSEUDONYM: Final = b"appgw"
+"""Our name in Via (RFC 9110, 7.6.3)."""
+
+MAX_FORWARDED_FOR: Final = 4096
+"""
+Bytes of X-Forwarded-For that are taken over from a trusted peer.
+
+Of a longer list the rightmost whole entries stay: they are the ones that the
+proxies nearest to us have written. Servers allow some 8 KiB for a field.
+"""
+
+_KEEP: Final = Kind.KEEP
+_DROP: Final = Kind.DROP
+_CONNECTION: Final = Kind.CONNECTION
+_DATE: Final = Kind.DATE
+_HARMLESS: Final = frozenset(
+    (b"keep-alive", b"Keep-Alive", b"close", b"upgrade", b"Upgrade")
+)
+"""What Connection nearly always says; it names no field that is forwarded."""
+
+_SCHEMES: Final = {"http": b"http", "https": b"https"}
+_VIA: Final = {
+    (1, 0): (b"Via", b"1.0 " + PSEUDONYM),
+    (1, 1): (b"Via", b"1.1 " + PSEUDONYM),
+}
+
+_Apart = list[tuple[Kind, tuple[bytes, bytes]]]
+
+
+class BadField(ValueError):  # noqa: N818 - it is the field that is bad
+    """
+    A value with a CR, LF or NUL in it (RFC 9110, 5.5): no parser of ours lets
+    one through, and none is ever written.
+    """
+
+
+def request_headers(
+    head: RequestHead, arrival: Arrival, host: bytes, trace_id: bytes, for_port: bool
+) -> Headers:
+    """
+    Return the field lines of the request to the backend, ``Host`` first.
+
+    Without framing, Connection, Upgrade and Expect: the connection that sends
+    them writes its own.
+
+    Args:
+        head: of the client's request.
+        arrival: of its connection; what it claims is believed if trusted.
+        host: for the Host field.
+        trace_id: for X-AppGW-Trace-Id.
+        for_port: X-Forwarded-For says the client's port too.
+
+    Raises:
+        BadField: a value would break the message apart.
+    """
+    lines = Headers()
+    lines.append((b"Host", host))
+    named: list[bytes] = []
+    apart: _Apart = []
+    for line in head.headers:
+        kind = REQUEST[line[0]]
+        if kind is _KEEP:
+            lines.append(line)
+        elif kind is _CONNECTION:
+            if line[1] not in _HARMLESS:
+                named.append(line[1])
+        elif kind is not _DROP:
+            apart.append((kind, line))
+    if named:
+        lines = _without(lines, named, REQUEST)
+    chain = _address(arrival, for_port)
+    scheme, port = _SCHEMES[arrival.scheme], b"%d" % arrival.local_port
+    if apart:
+        lines += _kept(apart, head.method, arrival.trusted)
+        if arrival.trusted:
+            chain, scheme, port = _believed(apart, chain, scheme, port)
+    lines += (
+        _VIA[head.version],
+        (b"X-Forwarded-For", chain),
+        (b"X-Forwarded-Proto", scheme),
+        (b"X-Forwarded-Port", port),
+        (b"X-Original-Host", head.authority),
+        (b"X-Original-URL", head.target),
+        (b"X-AppGW-Trace-Id", trace_id),
+    )
+    return _whole(lines)
+
+
+def response_headers(head: ResponseHead, date: bytes = b"") -> Headers:
+    """
+    Return the field lines of a backend's response for the client.
+
+    Without framing and hop-by-hop fields; whoever writes them adds its own.
+
+    Args:
+        head: of the backend's response.
+        date: written as Date where the backend sent none (RFC 9110, 6.6.1);
+            empty: none is written.
+
+    Raises:
+        BadField: a value would break the message apart.
+    """
+    lines = Headers()
+    named: list[bytes] = []
+    for line in head.headers:
+        kind = RESPONSE[line[0]]
+        if kind is _KEEP:
+            lines.append(line)
+        elif kind is _DATE:
+            date = b""
+            lines.append(line)
+        elif kind is _CONNECTION and line[1] not in _HARMLESS:
+            named.append(line[1])
+    if named:
+        lines = _without(lines, named, RESPONSE)
+    if date:
+        lines.append((b"Date", date))
+    return _whole(lines)
+
+
+def hops_left(headers: Headers) -> int | None:
+    """
+    Return the smallest Max-Forwards, None without a valid one (RFC 9110, 7.6.2).
+    """
+    return min(
+        (
+            _count(value)
+            for name, value in headers
+            if REQUEST[name] is Kind.MAX_FORWARDS and value.isdigit()
+        ),
+        default=None,
+    )
+
+
+def _count(digits: bytes) -> int:
+    """
+    Read a number of any length; beyond nine digits they are all the same.
+    """
+    digits = digits.lstrip(b"0")
+    return int(digits or b"0") if len(digits) < 10 else 10**9
+
+
+def _without(lines: Headers, named: list[bytes], kinds: Kinds) -> Headers:
+    """
+    Take out what Connection names (RFC 9110, 7.6.1).
+
+    It can name away nothing else than what would simply go on: a client could
+    otherwise undo what a trusted proxy has said about it (as in Fabio and
+    Traefik).
+    """
+    options = (name.strip() for name in b",".join(named).lower().split(b","))
+    gone = {name for name in options if kinds[name] is _KEEP}
+    return Headers(line for line in lines if line[0].lower() not in gone)
+
+
+def _kept(apart: _Apart, method: bytes, trusted: bool) -> Headers:
+    """
+    Those of the lines set apart that go on as single lines.
+    """
+    lines = Headers()
+    for kind, line in apart:
+        if kind is Kind.VIA or (kind is Kind.IDENTITY and trusted):
+            lines.append(line)
+        elif kind is Kind.MAX_FORWARDS and method == b"OPTIONS":
+            lines += _one_hop_less(line)
+        elif kind is Kind.MAX_FORWARDS:
+            lines.append(line)
+    return lines
+
+
+def _one_hop_less(line: tuple[bytes, bytes]) -> Headers:
+    """
+    Count this hop (RFC 9110, 7.6.2); what is no number counts nothing.
+    """
+    name, value = line
+    if not value.isdigit():
+        return Headers()
+    return Headers([(name, b"%d" % max(_count(value) - 1, 0))])
+
+
+def _address(arrival: Arrival, with_port: bool) -> bytes:
+    if not with_port:
+        return arrival.address.encode()
+    if ":" in arrival.address:
+        return f"[{arrival.address}]:{arrival.port}".encode()
+    return f"{arrival.address}:{arrival.port}".encode()
+
+
+def _believed(
+    apart: _Apart, client: bytes, scheme: bytes, port: bytes
+) -> tuple[bytes, bytes, bytes]:
+    """
+    Extend a trusted peer's X-Forwarded-For, keep its -Proto and -Port.
+    """
+    chain = [line[1] for kind, line in apart if kind is Kind.FORWARDED_FOR]
+    before = _shortened(b", ".join(value for value in chain if value))
+    schemes = [line[1] for kind, line in apart if kind is Kind.FORWARDED_PROTO]
+    if len(schemes) == 1 and schemes[0].lower() in (b"http", b"https"):
+        scheme = schemes[0].lower()
+    ports = [line[1] for kind, line in apart if kind is Kind.FORWARDED_PORT]
+    if len(ports) == 1 and ports[0].isdigit() and 1 <= _count(ports[0]) <= 65535:
+        port = b"%d" % _count(ports[0])
+    return (before + b", " + client if before else client), scheme, port
+
+
+def _shortened(chain: bytes) -> bytes:
+    if len(chain) <= MAX_FORWARDED_FOR:
+        return chain
+    _, _, whole = chain[-MAX_FORWARDED_FOR - 1 :].partition(b",")
+    return whole.lstrip()
+
+
+def _whole(lines: Headers) -> Headers:
+    values = b"".join([line[1] for line in lines])
+    if b"\n" in values or b"\r" in values or b"\0" in values:
+        raise BadField("a line break or NUL in a field value")
+    return lines

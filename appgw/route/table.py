@@ -1,0 +1,240 @@
+"""
+The configuration as it is asked per request: ports, sites and routes.
+
+Built once per configuration; everything that can be worked out before a
+request comes is worked out here. The only things that change afterwards are
+bounded memories of names already looked up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from appgw.config.model import (
+    BackendSettings,
+    Config,
+    Destination,
+    Listener,
+    Protocol,
+    Rule,
+)
+from appgw.route.listeners import HostNames, host_of, listener_for, without_dot
+from appgw.route.paths import PathPattern, read_override
+
+_REMEMBERED: Final = 1024
+"""Names that a port keeps the answer for; then it starts anew."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Route:
+    """
+    A leaf: where requests of one path pattern, or all others of a site, go.
+
+    Attributes:
+        path_rule: the name of the path rule; None for a basic rule and for
+            the default of a path map.
+        pool: the name of the pool.
+        pattern: the one of the path rule's patterns that leads here.
+        override: the settings' path override as ``read_override`` returns it.
+    """
+
+    listener: Listener
+    rule: Rule
+    path_rule: str | None
+    pool: str
+    settings: BackendSettings
+    pattern: PathPattern | None
+    override: bytes | None
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Site:
+    """
+    A listener with its rule.
+
+    Attributes:
+        host_names: which names mean it.
+        routes: one for each pattern of each path rule, in listed order.
+        paths: finds the first of them that matches a lower-cased path, by the
+            number of its group; None without path rules.
+        default: what takes every other path.
+        allow_ambiguous: see ``read_path``.
+        tls_demands: what it asks of a client's handshake beyond the certificate
+            shown. Sites with equal demands may stand in for each other; no
+            setting makes any yet.
+    """
+
+    listener: Listener
+    rule: Rule
+    host_names: HostNames
+    routes: tuple[Route, ...]
+    paths: re.Pattern[bytes] | None
+    default: Route
+    allow_ambiguous: bool
+    tls_demands: tuple[object, ...] = ()
+
+    def route_for(self, lowered: bytes) -> Route:
+        """
+        Return the first route whose pattern matches, else the default.
+        """
+        if self.paths is not None:
+            found = self.paths.match(lowered)
+            if found is not None and found.lastindex is not None:
+                return self.routes[found.lastindex - 1]
+        return self.default
+
+
+@attrs.frozen(eq=False)
+class PortTable:
+    """
+    All sites of one address and port.
+
+    Attributes:
+        sites: in order of their rules' priority.
+    """
+
+    address: str
+    port: int
+    protocol: Protocol
+    sites: tuple[Site, ...]
+    _by_authority: dict[bytes, Site | None] = attrs.field(
+        factory=dict, init=False, repr=False
+    )
+    _by_server_name: dict[str, Site] = attrs.field(factory=dict, init=False, repr=False)
+
+    def listener_for(self, name: str | None) -> Site | None:
+        """
+        Return the first site by priority that takes *name*, None if none does.
+        """
+        return listener_for(self.sites, name)
+
+    def site_of(self, authority: bytes) -> Site | None:
+        """
+        Return the site that an authority means, None if it means none.
+
+        Raises:
+            BadHost: it names no host.
+        """
+        try:
+            return self._by_authority[authority]
+        except KeyError:
+            site = self.listener_for(host_of(authority))
+            if len(self._by_authority) >= _REMEMBERED:
+                self._by_authority.clear()
+            self._by_authority[authority] = site
+            return site
+
+    def presented_for(self, server_name: str | None) -> Site:
+        """
+        Return the site whose certificate a client is shown.
+
+        Without SNI, or with one that no listener takes: the first by priority.
+
+        Args:
+            server_name: the SNI, None without.
+        """
+        if server_name is None:
+            return self.sites[0]
+        site = self._by_server_name.get(server_name)
+        if site is None:
+            site = self.listener_for(without_dot(server_name)) or self.sites[0]
+            if len(self._by_server_name) >= _REMEMBERED:
+                self._by_server_name.clear()
+            self._by_server_name[server_name] = site
+        return site
+
+
+@attrs.frozen(eq=False)
+class Table:
+    """
+    Everything that routes requests, by address and port as configured.
+    """
+
+    ports: Mapping[tuple[str, int], PortTable]
+
+    @classmethod
+    def build(cls, config: Config) -> Table:
+        """
+        Work out the table of a configuration that ``check`` has passed.
+
+        Raises:
+            ValueError: something in it cannot be routed by.
+        """
+        sites: dict[tuple[str, int], list[Site]] = {}
+        for rule in sorted(config.rules.values(), key=lambda rule: rule.priority):
+            site = _site(config, rule)
+            key = (site.listener.address, site.listener.port)
+            sites.setdefault(key, []).append(site)
+        return cls({key: _port(found) for key, found in sites.items()})
+
+
+def _port(sites: list[Site]) -> PortTable:
+    first = sites[0].listener
+    for site in sites:
+        if site.listener.protocol != first.protocol:
+            raise ValueError(
+                f"listeners {first.name} and {site.listener.name}"
+                " share a port but not its protocol"
+            )
+    return PortTable(first.address, first.port, first.protocol, tuple(sites))
+
+
+def _site(config: Config, rule: Rule) -> Site:
+    listener = config.listeners[rule.listener]
+    routes: list[Route] = []
+    default = rule.destination
+    if rule.url_path_map is not None:
+        path_map = config.url_path_maps[rule.url_path_map]
+        default = path_map.default
+        for path_rule in path_map.path_rules:
+            for text in path_rule.paths:
+                pattern = PathPattern.parse(text)
+                routes.append(
+                    _route(config, rule, path_rule.name, path_rule.destination, pattern)
+                )
+    return Site(
+        listener=listener,
+        rule=rule,
+        host_names=HostNames.parse(listener.host_names),
+        routes=tuple(routes),
+        paths=_paths(routes),
+        default=_route(config, rule, None, default, None),
+        allow_ambiguous=listener.ambiguous_paths == "allow",
+    )
+
+
+def _route(
+    config: Config,
+    rule: Rule,
+    path_rule: str | None,
+    destination: Destination | None,
+    pattern: PathPattern | None,
+) -> Route:
+    if (
+        destination is None
+        or destination.pool is None
+        or destination.backend_settings is None
+    ):
+        raise ValueError(f"rule {rule.name} leads to no pool")
+    settings = config.backend_settings[destination.backend_settings]
+    return Route(
+        listener=config.listeners[rule.listener],
+        rule=rule,
+        path_rule=path_rule,
+        pool=destination.pool,
+        settings=settings,
+        pattern=pattern,
+        override=None if settings.path is None else read_override(settings.path),
+    )
+
+
+def _paths(routes: Iterable[Route]) -> re.Pattern[bytes] | None:
+    """
+    One alternation for all patterns: the first that matches wins, as listed.
+    """
+    groups = [b"(%b)" % r.pattern.expression for r in routes if r.pattern is not None]
+    return re.compile(b"|".join(groups)) if groups else None
