@@ -56,7 +56,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-
 	--config-settings editable_mode=compat
 
 .venv/.installed: setup.cfg pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("appgw needs Python 3.11 or later") if sys.version_info < (3, 11) else 0'
+	@$(PYTHON) -c 'import sys; sys.exit("appgw needs Python 3.11 or later") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv .venv
 	$(INSTALL) -e '.[test]'
 	touch $@
