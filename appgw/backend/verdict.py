@@ -149,6 +149,20 @@ def _judge(
     return Verdict(True, "admitted", pin, presented)
 
 
+def still_admits(target: Target, verdict: Verdict | None) -> bool:
+    """
+    Tell whether a connection admitted by *verdict* may live on under *target*.
+
+    Only pins are compared: what else is demanded was true at the handshake.
+    """
+    if target.pins is None:
+        return True
+    if verdict is None or verdict.presented is None:
+        return False
+    presented = verdict.presented
+    return any(_matches(pin, presented) for pin in target.pins)
+
+
 def _matching(
     pins: tuple[Pin, ...],
     presented: Presented,

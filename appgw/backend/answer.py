@@ -1,0 +1,269 @@
+"""
+A backend's answers as llhttp parses them, and what we do not take from it.
+
+The rules of RFC 9112, 6.3 for a response, in their order. Whatever leaves a
+doubt about where an answer ends makes it a bad answer, or at least the last one
+on its connection.
+"""
+
+from __future__ import annotations
+
+import collections
+import re
+from typing import Final
+
+import httptools
+
+from appgw.message import Headers, ResponseHead
+
+MAX_HEAD: Final = 32768
+MAX_FIELDS: Final = 100
+MAX_LINES: Final = 8192
+MAX_INTERIM: Final = 100
+"""Bytes and fields of a head, bytes of chunk lines between two pieces of a
+body, and interim responses before the final one."""
+
+IDLE_TIMEOUT: Final = 60.0
+"""Seconds, unless the backend names less (Keep-Alive: timeout)."""
+
+_FRAMING: Final = frozenset(
+    (b"content-length", b"transfer-encoding", b"keep-alive"),
+)
+_TIMEOUT: Final = re.compile(rb"timeout=(\d{1,6})\b", re.IGNORECASE)
+
+
+class BadAnswer(Exception):  # noqa: N818 - it is the answer that is bad
+    """
+    An answer that no client may see, or see any more of.
+    """
+
+
+class AnswerParser:
+    """
+    Collects what one feed completes; the caller takes it afterwards.
+
+    Attributes:
+        interim: interim heads (1xx) not taken yet.
+        head: the final head, until taken.
+        body: pieces not taken yet.
+        trailers: fields behind the body; valid once complete.
+        complete: the answer is whole.
+        until_close: its end is the connection's end.
+        untouched: not a byte of an answer has come.
+        idle_timeout: how long the backend keeps the connection, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.interim: collections.deque[ResponseHead] = collections.deque()
+        self.idle_timeout = IDLE_TIMEOUT
+        self._parser = httptools.HttpResponseParser(self)
+        self._fresh = True
+        self.expect(False)
+
+    def expect(self, head_only: bool) -> None:
+        """
+        Make ready for the answer to one request.
+
+        Args:
+            head_only: it answers HEAD.
+        """
+        self.head: ResponseHead | None = None
+        self.body: list[bytes] = []
+        self.trailers: Headers | None = None
+        self.complete = self.until_close = False
+        self.untouched = True
+        self._head_only = head_only
+        self._headers_done = self._surplus = self._keep_alive = False
+        self._fields = Headers()
+        self._reason = b""
+        self._pending = 0
+        self._interims = 0
+        self._chunked = False
+        self._overhead = 0
+
+    @property
+    def reusable(self) -> bool:
+        """
+        Whether the connection may carry another request.
+        """
+        return self.complete and self._keep_alive and not self._surplus
+
+    def reset(self) -> None:
+        """
+        Be ready for the next answer on the same connection.
+        """
+        if not self._fresh:
+            self._parser = httptools.HttpResponseParser(self)
+            self._fresh = True
+
+    def take(self) -> bytes:
+        """
+        Return the body's pieces as one, which may be empty.
+        """
+        body = self.body
+        if not body:
+            return b""
+        self.body = []
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def feed(self, data: bytes) -> None:
+        """
+        Parse *data*.
+
+        Raises:
+            BadAnswer: and the connection is of no more use.
+        """
+        self.untouched = False
+        if self.complete:
+            self._surplus = True
+            return
+        if not self._headers_done and self._pending + len(data) > 2 * MAX_HEAD:
+            raise BadAnswer("a head without an end")
+        pieces = len(self.body)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise BadAnswer("101 without an upgrade") from None
+        except httptools.HttpParserCallbackError as error:
+            if self._surplus:
+                return
+            if isinstance(error.__context__, BadAnswer):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserError as error:
+            if not self.complete:
+                raise BadAnswer(str(error)) from None
+            self._surplus = True
+        if not self._headers_done:
+            self._pending += len(data)
+            if self._pending > MAX_HEAD:
+                raise BadAnswer("a head past 32 KiB")
+        elif self._chunked and not self.complete:
+            self._count_lines(len(data), self.body[pieces:])
+
+    def _count_lines(self, size: int, pieces: list[bytes]) -> None:
+        body = sum(map(len, pieces))
+        self._pending = 0 if body else self._pending + size
+        self._overhead = max(0, self._overhead + size - 9 * body)
+        if self._pending > MAX_LINES or self._overhead > 8 * MAX_LINES:
+            raise BadAnswer("more chunk lines than body")
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        """
+        A status line begins; behind a complete answer it is one too many.
+        """
+        if self.complete:
+            self._surplus = True
+            raise BadAnswer("bytes behind the answer")
+        self._headers_done = False
+        self._fields = Headers()
+        self._reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        """
+        A piece of the reason phrase.
+        """
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """
+        A field line, of a head or of the trailers.
+        """
+        value = value.rstrip(b" \t")
+        if not self._headers_done:
+            self._fields.append((name, value))
+            return
+        if self.trailers is None:
+            self.trailers = Headers()
+        self.trailers.append((name, value))
+        if len(self.trailers) > MAX_FIELDS:
+            raise BadAnswer("too many trailers")
+
+    def on_headers_complete(self) -> None:
+        """
+        A head is whole: an interim one, or the final one.
+        """
+        self._headers_done = True
+        self._pending = 0
+        parser = self._parser
+        status = parser.get_status_code()
+        if status < 200:
+            self._take_interim(status)
+            return
+        version = parser.get_http_version()
+        if status > 599 or version not in ("1.1", "1.0"):
+            raise BadAnswer("no such status or version")
+        length, chunked = self._framing(version)
+        self._keep_alive = parser.should_keep_alive()
+        head_only = self._head_only
+        bodiless = head_only or status == 304 or status == 204
+        if bodiless:
+            if head_only:
+                # llhttp waits for a body that does not come.
+                self._fresh = False
+                self._keep_alive = self._says_keep_alive(version)
+            self.complete = head_only
+            if chunked or status == 204:
+                length = None if status != 204 else 0
+        elif length is None and not chunked:
+            self.until_close = True
+            self._keep_alive = False
+        self._chunked = chunked
+        self.head = ResponseHead(status, self._reason, self._fields, length)
+
+    def _take_interim(self, status: int) -> None:
+        self._interims += 1
+        if status < 100 or status == 101 or self._interims > MAX_INTERIM:
+            raise BadAnswer("no such interim response")
+        self.interim.append(ResponseHead(status, self._reason, self._fields, 0))
+
+    def _framing(self, version: str) -> tuple[int | None, bool]:
+        """
+        The length of the body, and whether it is chunked.
+        """
+        length = coding = None
+        for name, value in self._fields:
+            lower = name.lower()
+            if lower not in _FRAMING:
+                continue
+            if lower == b"content-length":
+                if length is not None or not value.isdigit() or len(value) > 19:
+                    raise BadAnswer("a Content-Length that is none")
+                length = int(value)
+            elif lower == b"transfer-encoding":
+                if coding is not None or value.lower() != b"chunked":
+                    raise BadAnswer("a transfer coding other than chunked")
+                coding = value
+            else:
+                timeout = _TIMEOUT.search(value)
+                if timeout is not None:
+                    self.idle_timeout = min(IDLE_TIMEOUT, float(timeout[1]) - 0.5)
+        if len(self._fields) > MAX_FIELDS:
+            raise BadAnswer("too many fields")
+        if coding is not None and (length is not None or version == "1.0"):
+            raise BadAnswer("two kinds of framing")
+        return length, coding is not None
+
+    def _says_keep_alive(self, version: str) -> bool:
+        tokens = b",".join(self._fields.get_all(b"connection")).lower()
+        if version == "1.0":
+            return b"keep-alive" in tokens
+        return b"close" not in tokens
+
+    def on_body(self, data: bytes) -> None:
+        """
+        A piece of the body; none may follow a head that has no body.
+        """
+        if self.complete:
+            self._surplus = True
+        else:
+            self.body.append(data)
+
+    def on_message_complete(self) -> None:
+        """
+        An answer is whole, or an interim one.
+        """
+        if self._parser.get_status_code() >= 200:
+            self.complete = True

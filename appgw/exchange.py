@@ -1,0 +1,548 @@
+"""
+One request's life, top to bottom.
+
+    choose a backend -> send -> wait for its head -> answer -> record
+
+``_live`` is that line, as a coroutine. What happens meanwhile reaches it as
+events: the client's body and its end from one side, the backend's answer from
+the other. Both sides are streams; no connection is known here.
+
+Rules:
+1. The next backend is tried only when nothing was sent to the last.
+2. A kept connection that the backend closed as the request went out costs
+   a request that may be repeated (RFC 9110, 9.2.2) nothing. No other request
+   is ever sent twice.
+3. Whatever is doubtful about an answer ends the backend's connection.
+4. Every exchange is recorded once, in a ``finally``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final
+
+import attrs
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from appgw.backend.connections import (
+    Connections,
+    Stream,
+    StreamLost,
+    TooManyConnections,
+)
+from appgw.backend.pool import Candidate, Pool
+from appgw.backend.trust import PinRefused
+from appgw.listen.answers import page
+from appgw.listen.request import Request, trailer_allowed
+from appgw.message import Headers, ResponseHead
+from appgw.record import Outcome
+from appgw.refusal import Refusal
+from appgw.route.decide import Forward
+from appgw.route.forwarded import request_headers, response_headers
+
+IDEMPOTENT: Final = frozenset(
+    (b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"),
+)
+"""RFC 9110, 9.2.2."""
+
+_EXPECT: Final = (b"Expect", b"100-continue")
+
+
+class Refused(Exception):  # noqa: N818 - says what happened
+    """
+    The exchange ends with our own answer, or is cut short.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Means:
+    """
+    What every exchange of a gateway works with.
+
+    Attributes:
+        record: takes the outcome of each exchange.
+        pin_refused: told of each refusal: pool, setting, label, reason.
+        seconds, wall: monotonic seconds, and seconds since the epoch.
+        date: the Date field's value, from seconds since the epoch.
+        new_id: makes a trace id, 32 hexadecimal digits.
+        forwarded_for_port: X-Forwarded-For carries ports, as Azure's does.
+    """
+
+    connections: Connections
+    record: Callable[[Outcome], None]
+    pin_refused: Callable[[str, str, str, str], None]
+    seconds: Callable[[], float]
+    wall: Callable[[], float]
+    date: Callable[[float], bytes]
+    new_id: Callable[[], str]
+    forwarded_for_port: bool = False
+
+
+@types.coroutine
+def _happening() -> Generator[None, Any, Any]:
+    """
+    Wait for the next event; it is returned, or raised.
+    """
+    return (yield)
+
+
+@attrs.frozen(eq=False)
+class _Valve:
+    """
+    Lets one side's pressure stop the other side's flow (IPushProducer).
+    """
+
+    pauseProducing: Callable[[], None]
+    resumeProducing: Callable[[], None]
+
+    def stopProducing(self) -> None:
+        """
+        Nothing: whoever lost its connection is told so by itself.
+        """
+
+
+class Exchange:
+    """
+    One request on its way to a backend and back.
+
+    Args:
+        request: the client's side, as a stream.
+        decision: where it goes.
+        pool: who can take it.
+    """
+
+    log = Logger()
+
+    __slots__ = (
+        "_affinity",
+        "_answer",
+        "_blocked",
+        "_body",
+        "_life",
+        "_means",
+        "_moved",
+        "_sent",
+        "_stream",
+        "_unsent",
+        "_waits_for_continue",
+        "candidate",
+        "decision",
+        "outcome",
+        "pool",
+        "request",
+    )
+
+    def __init__(
+        self, request: Request, decision: Forward, pool: Pool, means: Means
+    ) -> None:
+        self.request = request
+        self.decision = decision
+        self.pool = pool
+        self.candidate: Candidate | None = None
+        self._means = means
+        self._stream: Stream | None = None
+        self._answer: ResponseHead | None = None
+        self._affinity: bytes | None = None
+        self._body = b""
+        self._sent = self._blocked = False
+        self._waits_for_continue = request.expects_continue
+        self._moved = request.began
+        self._unsent = 0
+        route = decision.route
+        self.outcome = Outcome(
+            request.arrival,
+            request.head,
+            means.new_id(),
+            request.began,
+            means.wall(),
+            route.listener.name,
+            route,
+        )
+        self._life: Coroutine[Any, Any, None] | None = self._live()
+
+    def start(self) -> None:
+        """
+        Begin; everything else happens by events.
+        """
+        self._go_on(None)
+
+    def _go_on(self, event: Any) -> None:
+        if self._life is not None:
+            with contextlib.suppress(StopIteration):
+                self._life.send(event)
+
+    def _throw(self, error: Exception) -> None:
+        if self._life is not None:
+            with contextlib.suppress(StopIteration):
+                self._life.throw(error)
+
+    async def _live(self) -> None:
+        try:
+            await self._forward()
+        except Refused as refused:
+            self._refuse(refused.refusal)
+        except Exception:
+            self.log.failure("An exchange failed; this is a bug.")
+            self._refuse(Refusal.INTERNAL)
+        finally:
+            self._record()
+
+    async def _forward(self) -> None:
+        """
+        Try the candidates in turn until one has been sent the request.
+        """
+        request = self.request
+        request.read(self)
+        if request.refusal is not None:
+            raise Refused(request.refusal)
+        if self.pool.settings.cookie_based_affinity:
+            cookies = request.head.headers.get_all(b"cookie")
+            self._affinity = self.pool.affinity_in(cookies)
+        refusal = Refusal.NO_MEMBER
+        for candidate in self.pool.candidates(self._affinity):
+            self.candidate = candidate
+            self.outcome.candidate = candidate
+            stream = self._kept(candidate)
+            if stream is not None and await self._carried(stream):
+                return
+            opened = await self._open(candidate)
+            if isinstance(opened, Stream):
+                if await self._carried(opened):
+                    return
+                raise Refused(Refusal.BACKEND_CLOSED)
+            if opened is Refusal.PIN_REFUSED or refusal is Refusal.NO_MEMBER:
+                refusal = opened
+        raise Refused(refusal)
+
+    def _kept(self, candidate: Candidate) -> Stream | None:
+        """
+        A kept connection, unless losing it could lose the request: a body
+        that still comes cannot be sent again.
+        """
+        request = self.request
+        if not request.complete and request.head.method in IDEMPOTENT:
+            return None
+        return self._means.connections.idle(candidate.target)
+
+    async def _open(self, candidate: Candidate) -> Stream | Refusal:
+        """
+        Open a connection; why not, if none came about.
+        """
+        means = self._means
+        self.request.pause()
+        began = means.seconds()
+        try:
+            attempt = means.connections.connect(candidate.target)
+        except TooManyConnections:
+            return Refusal.OVERLOADED
+        attempt.addBoth(self._connected)
+        stream = await _happening()
+        now = means.seconds()
+        if isinstance(stream, Stream):
+            candidate.connected(now)
+            self.outcome.connect_time = now - began
+            self.request.resume()
+            return stream
+        return self._not_connected(candidate, stream, now)
+
+    def _not_connected(
+        self, candidate: Candidate, failure: Failure, now: float
+    ) -> Refusal:
+        error = failure.value
+        candidate.refused(now)
+        if isinstance(error, PinRefused):
+            pool, setting = self.pool.pair
+            self.outcome.verdict = error.verdict
+            self._means.pin_refused(
+                pool, setting, candidate.label, error.verdict.reason
+            )
+            self.log.warn("{refusal}", refusal=str(error))
+            return Refusal.PIN_REFUSED
+        self.log.info(
+            "No connection to {label}: {why}",
+            label=candidate.label,
+            why=failure.getErrorMessage(),
+        )
+        return Refusal.NO_MEMBER
+
+    async def _carried(self, stream: Stream) -> bool:
+        """
+        Send the request and pass on the answer.
+
+        Returns:
+            False if a kept connection was closed under a request that may be
+            repeated, before anything came back.
+        """
+        repeatable = stream.reused and self._send(stream)
+        try:
+            body, ended = await _happening()
+        except StreamLost as lost:
+            self._stream = None
+            if lost.untouched and repeatable:
+                return False
+            untouched = lost.untouched
+            raise Refused(
+                Refusal.BACKEND_CLOSED if untouched else Refusal.BAD_ANSWER
+            ) from lost
+        self._respond(stream, body, ended)
+        if not ended:
+            await self._stream_answer(stream)
+        return True
+
+    def _send(self, stream: Stream) -> bool:
+        """
+        Send the head with what there is of the body.
+
+        Returns:
+            Whether the request may be sent a second time.
+        """
+        request, outcome, candidate = self.request, self.outcome, self.candidate
+        head = request.head
+        host = head.authority
+        if candidate is not None and candidate.host is not None:
+            host = candidate.host
+        headers = request_headers(
+            head,
+            request.arrival,
+            host,
+            outcome.trace_id.encode(),
+            self._means.forwarded_for_port,
+        )
+        if self._waits_for_continue:
+            headers.append(_EXPECT)
+        target = self.decision.path
+        if head.query is not None:
+            target = b"%b?%b" % (target, head.query)
+        body = request.take()
+        if body:
+            self._body += body
+        last = request.complete
+        self._stream = stream
+        self._sent = last
+        self._moved = self._means.seconds()
+        outcome.verdict = stream.verdict
+        outcome.source_port = stream.source_port
+        outcome.upstream_target = target
+        outcome.upstream_host = host
+        length = head.content_length
+        stream.send(
+            self,
+            head.method,
+            target,
+            headers,
+            length,
+            self._body,
+            last and not request.trailers,
+        )
+        if not last:
+            self._body = b""
+            stream.transport.registerProducer(
+                _Valve(request.pause, request.resume), True
+            )
+        elif request.trailers:
+            stream.finish(request.trailers)
+        return last and head.method in IDEMPOTENT
+
+    def _connected(self, outcome: Stream | Failure) -> None:
+        if self._life is not None:
+            self._go_on(outcome)
+        elif isinstance(outcome, Stream):
+            # Whoever wanted it is gone; the next one will.
+            outcome.kept.put_back(outcome)
+
+    async def _stream_answer(self, stream: Stream) -> None:
+        """
+        Pass on the rest of an answer whose head has gone out.
+        """
+        request = self.request
+        request.registerProducer(_Valve(self._hold, self._release), True)
+        try:
+            await _happening()
+        except StreamLost as lost:
+            self._stream = None
+            raise Refused(Refusal.BACKEND_CLOSED) from lost
+        finally:
+            request.unregisterProducer()
+        self._done_with(stream)
+        request.finish(_allowed(stream.trailers))
+
+    def _respond(self, stream: Stream, body: bytes, ended: bool) -> None:
+        """
+        Write the head of the answer, with what came of its body.
+        """
+        head, means, outcome = self._answer, self._means, self.outcome
+        assert head is not None  # noqa: S101 - an answer event carries one
+        now = means.seconds()
+        outcome.server_status = outcome.status = head.status
+        outcome.first_byte_time = now - self._moved
+        outcome.answered = self._moved = now
+        outcome.content_type = head.headers.get(b"content-type") or b""
+        headers = response_headers(head, means.date(outcome.began_wall))
+        if self.candidate is not None and self.candidate.cookie:
+            headers.extend(
+                self.candidate.set_cookies(
+                    self._affinity, secure=self.request.arrival.scheme == "https"
+                )
+            )
+        head.headers = headers
+        trailers = _allowed(stream.trailers) if ended else None
+        if ended:
+            self._done_with(stream)
+        if trailers:
+            self.request.respond(head, body, False)
+            self.request.finish(trailers)
+        else:
+            self.request.respond(head, body, ended)
+
+    def _done_with(self, stream: Stream) -> None:
+        """
+        The answer is whole: the connection may serve somebody else.
+        """
+        self.outcome.server_time = self._means.seconds() - self.outcome.began
+        self._stream = None
+        if not self._sent:
+            stream.transport.unregisterProducer()
+        stream.release()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """
+        Answer by ourselves, or cut short what has begun.
+        """
+        outcome, request = self.outcome, self.request
+        outcome.refusal = refusal
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.abort()
+        if refusal is Refusal.CLIENT_CLOSED:
+            outcome.status = outcome.status or refusal.status
+        elif outcome.status:
+            request.abort()
+        else:
+            outcome.status = refusal.status
+            refuse(request, refusal, outcome.trace_id, self._means)
+
+    def _record(self) -> None:
+        self._life = None
+        outcome, request = self.outcome, self.request
+        outcome.ended = self._means.seconds()
+        outcome.received = request.received
+        outcome.sent = request.sent
+        self._means.record(outcome)
+
+    # Events from the client's side.
+
+    def body_received(self) -> None:
+        """
+        More of the client's body is there, or its end.
+        """
+        stream, request = self._stream, self.request
+        if stream is None or self._sent:
+            return
+        # An early answer may lie there already; after a failed write it could
+        # not be read any more.
+        stream.poll()
+        if self._stream is not stream:
+            return
+        self._waits_for_continue = False
+        self._moved = self._means.seconds()
+        data = request.take()
+        if data:
+            stream.write(data)
+        if request.complete:
+            self._sent = True
+            stream.transport.unregisterProducer()
+            stream.finish(request.trailers)
+
+    def client_lost(self, refusal: Refusal) -> None:
+        """
+        The client is gone, or its body will never end.
+        """
+        self._throw(Refused(refusal))
+
+    def sweep(self, now: float) -> None:
+        """
+        End what the backend has kept waiting for too long.
+        """
+        stream = self._stream
+        if stream is None:
+            return
+        unsent = stream.transport.unsent()
+        if unsent != self._unsent:
+            self._unsent, self._moved = unsent, now
+        if now - self._moved <= self.pool.settings.request_timeout:
+            return
+        if self._blocked:
+            return
+        if self._sent or unsent or self._answer or self._waits_for_continue:
+            self._throw(Refused(Refusal.BACKEND_TIMEOUT))
+
+    def cut(self) -> None:
+        """
+        End at once: the certificate behind the stream is not allowed any more.
+        """
+        self._throw(Refused(Refusal.PIN_REFUSED))
+
+    # Events from the backend's side.
+
+    def interim(self, head: ResponseHead) -> None:
+        """
+        Pass on an interim response; it stops no clock.
+        """
+        self._waits_for_continue = False
+        head.headers = response_headers(head)
+        self.request.inform(head)
+
+    def answer(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        """
+        The final head has come, with the first of its body.
+        """
+        self._answer = head
+        self._go_on((body, ended))
+
+    def more(self, body: bytes, ended: bool) -> None:
+        """
+        A further piece of the answer's body has come, or its end.
+        """
+        self._moved = self._means.seconds()
+        if body:
+            self.request.write(body)
+        if ended:
+            self._go_on(None)
+
+    def lost(self, error: StreamLost) -> None:
+        """
+        The backend's connection ended too early.
+        """
+        self._throw(error)
+
+    def _hold(self) -> None:
+        self._blocked = True
+        if self._stream is not None:
+            self._stream.pause()
+
+    def _release(self) -> None:
+        self._blocked = False
+        self._moved = self._means.seconds()
+        if self._stream is not None:
+            self._stream.resume()
+
+
+def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> None:
+    """
+    Write our own answer to *request*.
+    """
+    head, body = page(refusal, trace_id, means.date(means.wall()))
+    request.respond(head, body, True)
+
+
+def _allowed(trailers: Headers | None) -> Headers | None:
+    if not trailers:
+        return None
+    return Headers(field for field in trailers if trailer_allowed(field[0])) or None

@@ -1,0 +1,106 @@
+"""
+A port as its channels know it: the root of its tree, its limits, its clients.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.protocol import Factory
+from twisted.web.resource import IResource
+
+from appgw.config.model import Network
+from appgw.listen.http1 import Channel
+from appgw.message import Arrival
+
+
+class Door(Factory):
+    """
+    Makes a channel for each client of one port.
+
+    A reload changes the attributes; each request looks at them anew.
+
+    Attributes:
+        root: the resource that a request's walk begins at.
+        max_request_body: bytes.
+        trusted_proxies: whose forwarding headers are believed.
+        draining: each connection ends after the request under way.
+        gone: nothing is served here any more.
+        channels: the clients that are here.
+        seconds: a monotonic clock.
+    """
+
+    noisy = False
+    draining = False
+    gone = False
+
+    def __init__(
+        self,
+        root: IResource,
+        port: int,
+        scheme: str,
+        seconds: Callable[[], float],
+    ) -> None:
+        self.root = root
+        self.port = port
+        self.scheme = scheme
+        self.seconds = seconds
+        self.max_request_body = 0
+        self.trusted_proxies: tuple[Network, ...] = ()
+        self.accepted = 0
+        self.channels: set[Channel] = set()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """
+        Make the channel of a new connection.
+        """
+        self.accepted += 1
+        return Channel(self)
+
+    def arrival(self, transport: Any) -> Arrival:
+        """
+        Put together what is known of a connection.
+        """
+        address = transport.client[0].partition("%")[0].removeprefix("::ffff:")
+        facts = getattr(transport, "facts", None)
+        trusted = self._trusts(address)
+        if facts is None:
+            return Arrival(
+                address, transport.client[1], self.port, self.scheme, trusted=trusted
+            )
+        return Arrival(
+            address,
+            transport.client[1],
+            self.port,
+            self.scheme,
+            facts.server_name,
+            facts.version,
+            facts.cipher,
+            trusted,
+        )
+
+    def _trusts(self, address: str) -> bool:
+        if not self.trusted_proxies:
+            return False
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self.trusted_proxies)
+
+    def sweep(self, now: float) -> None:
+        """
+        End what has waited too long; *now* in seconds of our clock.
+        """
+        for channel in list(self.channels):
+            channel.sweep(now)
+
+    def drain(self) -> None:
+        """
+        Let each connection end after the request under way.
+        """
+        self.draining = True
+        for channel in list(self.channels):
+            channel.drain()

@@ -1,0 +1,153 @@
+"""
+What a request's head must be, beyond what llhttp demands (RFC 9112).
+
+Each rule answers for one kind of request that would mean different things
+to different readers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from appgw.message import Headers, RequestHead
+from appgw.refusal import Refusal
+
+MAX_HEAD: Final = 32768
+"""Bytes of a head, request line included."""
+
+MAX_FIELDS: Final = 100
+
+_JUDGED: Final = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"expect"),
+)
+
+
+class BadHead(Exception):  # noqa: N818 - it is the head that is bad
+    """
+    A head that is answered with *refusal*, and the connection closed.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+def read_head(
+    parser: Any, target: bytes, fields: Headers, scheme: str
+) -> tuple[RequestHead, bool]:
+    """
+    Build the head that *parser* has just completed.
+
+    Returns:
+        The head, and whether the client waits for ``100 Continue``.
+
+    Raises:
+        BadHead: with what to answer.
+    """
+    host = length = coding = expect = None
+    size = len(target)
+    for name, value in fields:
+        size += len(name) + len(value) + 4
+        lower = name.lower()
+        if lower in _JUDGED:
+            if lower == b"host":
+                if host is not None:
+                    raise BadHead(Refusal.BAD_HOST)
+                host = value
+            elif lower == b"content-length":
+                length = value
+            elif lower == b"transfer-encoding":
+                coding = value if coding is None else b"twice"
+            else:
+                expect = value if expect is None else b"twice"
+    version = _VERSIONS.get(parser.get_http_version())
+    if version is None:
+        raise BadHead(Refusal.UNKNOWN_VERSION)
+    if size > MAX_HEAD or len(fields) > MAX_FIELDS:
+        raise BadHead(_too_large(target))
+    method = parser.get_method()
+    authority, path, query = _read_target(method, target, host)
+    if host is None and version == (1, 1):
+        raise BadHead(Refusal.NO_HOST)
+    return RequestHead(
+        method,
+        _SCHEMES[scheme],
+        authority,
+        path,
+        query,
+        version,
+        fields,
+        _body_length(version, length, coding),
+    ), expect is not None and _expects_continue(expect, version)
+
+
+_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+_SCHEMES: Final = {"http": b"http", "https": b"https"}
+
+
+def _too_large(target: bytes) -> Refusal:
+    if len(target) > MAX_HEAD - 1024:
+        return Refusal.TARGET_TOO_LONG
+    return Refusal.HEAD_TOO_LARGE
+
+
+def _body_length(
+    version: tuple[int, int], length: bytes | None, coding: bytes | None
+) -> int | None:
+    """
+    RFC 9112, 6.3: llhttp has refused both at once, repeated and odd lengths.
+    """
+    if coding is not None:
+        if version == (1, 0) or length is not None:
+            raise BadHead(Refusal.MALFORMED)
+        if coding.lower() != b"chunked":
+            raise BadHead(Refusal.UNKNOWN_CODING)
+        return None
+    if length is None:
+        return 0
+    if not length.isdigit() or len(length) > 19:
+        raise BadHead(Refusal.BAD_CONTENT_LENGTH)
+    return int(length)
+
+
+def _expects_continue(expect: bytes, version: tuple[int, int]) -> bool:
+    """
+    RFC 9110, 10.1.1: one expectation is known, and not to HTTP/1.0.
+    """
+    if version == (1, 0):
+        return False
+    if expect.lower() != b"100-continue":
+        raise BadHead(Refusal.UNKNOWN_EXPECTATION)
+    return True
+
+
+def _read_target(
+    method: bytes, target: bytes, host: bytes | None
+) -> tuple[bytes | None, bytes, bytes | None]:
+    """
+    RFC 9112, 3.2: origin, absolute or asterisk form.
+    """
+    if target[:1] != b"/" or b"#" in target:
+        return _read_other_form(method, target, host)
+    path, mark, query = target.partition(b"?")
+    return host, path, query if mark else None
+
+
+def _read_other_form(
+    method: bytes, target: bytes, host: bytes | None
+) -> tuple[bytes | None, bytes, bytes | None]:
+    if method == b"CONNECT":
+        raise BadHead(Refusal.UNKNOWN_METHOD)
+    if target == b"*" and method == b"OPTIONS":
+        return host, target, None
+    scheme, mark, rest = target.partition(b"://")
+    if b"#" in target or not mark or scheme.lower() not in (b"http", b"https"):
+        raise BadHead(Refusal.BAD_TARGET)
+    end = min(
+        (i for i in (rest.find(b"/"), rest.find(b"?")) if i >= 0), default=len(rest)
+    )
+    authority, rest = rest[:end], rest[end:]
+    path, mark, query = rest.partition(b"?")
+    if not path:
+        path = b"*" if method == b"OPTIONS" and not mark else b"/"
+    return authority, path, query if mark else None

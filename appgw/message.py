@@ -1,0 +1,120 @@
+"""
+The values that travel: field lines, a request's head and a response's head.
+
+No I/O and no rules here. Whoever parses a wire format builds these, whoever
+writes one serialises them anew; nothing is ever copied from wire to wire.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+class Headers(list[tuple[bytes, bytes]]):
+    """
+    Field lines in the order they came, repeated ones kept (RFC 9110, 5.3).
+
+    A list of ``(name, value)`` pairs. Names keep the case they came in and are
+    compared without it.
+    """
+
+    __slots__ = ()
+
+    def get(self, name: bytes) -> bytes | None:
+        """
+        Return the first value of *name* (given in lower case), or None.
+        """
+        for field, value in self:
+            if field.lower() == name:
+                return value
+        return None
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """
+        Return every value of *name* (given in lower case), in order.
+        """
+        return [value for field, value in self if field.lower() == name]
+
+
+@attrs.define(slots=True, eq=False)
+class RequestHead:
+    """
+    A request's head as a way in has read it, before any routing.
+
+    Attributes:
+        method: as received, case kept (RFC 9110, 9.1).
+        scheme: ``http`` or ``https``, of the connection it came over.
+        authority: the Host, or the authority of an absolute target, as
+            received (RFC 9112, 3.2.2).
+        path: the path of the target as received, not yet normalised.
+        query: what follows the first ``?``, byte for byte; None without one.
+        version: ``(1, 0)`` or ``(1, 1)``.
+        headers: all field lines, framing and hop-by-hop ones included.
+        content_length: bytes of the body, 0 for none, None when only the
+            end of a chunked body tells.
+    """
+
+    method: bytes
+    scheme: bytes
+    authority: bytes
+    path: bytes
+    query: bytes | None
+    version: tuple[int, int]
+    headers: Headers
+    content_length: int | None = 0
+
+    @property
+    def target(self) -> bytes:
+        """
+        The path with its query, as received.
+        """
+        if self.query is None:
+            return self.path
+        return self.path + b"?" + self.query
+
+
+@attrs.define(slots=True, eq=False)
+class ResponseHead:
+    """
+    A response's head as a backend has sent it, or as we make one.
+
+    Attributes:
+        status: 100 to 599.
+        reason: the reason phrase, may be empty.
+        headers: all field lines that are meant for the client; framing is
+            told by content_length alone.
+        content_length: bytes of the body, 0 for none, None when only its
+            end tells. For an answer to HEAD, and for 304, the length that
+            the field declared (None if it had none).
+    """
+
+    status: int
+    reason: bytes
+    headers: Headers
+    content_length: int | None = None
+
+
+@attrs.frozen(eq=False)
+class Arrival:
+    """
+    What is known of a client's connection, for as long as it lasts.
+
+    Attributes:
+        address: the client's IP address as text, without brackets.
+        port: the client's port.
+        local_port: the port it reached us at, as configured.
+        scheme: ``http`` or ``https``.
+        server_name: the SNI in lower case, None without.
+        tls_version: for the log, ``TLSv1.3``; empty for plain http.
+        cipher: OpenSSL's name of the suite; empty for plain http.
+        trusted: the address is among ``trusted_proxies``.
+    """
+
+    address: str
+    port: int
+    local_port: int
+    scheme: str
+    server_name: str | None = None
+    tls_version: str = ""
+    cipher: str = ""
+    trusted: bool = False

@@ -1,0 +1,175 @@
+"""
+The resource tree: port -> site -> leaf, each an ``IResource``.
+
+The way in for every request. A port decides once, and the walk follows the
+decision; the leaf acts on it. A stock ``IResource`` can be mounted beside ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from appgw.backend.pool import Pair, Pool
+from appgw.exchange import Exchange, Means, refuse
+from appgw.listen.request import Request
+from appgw.message import Headers, ResponseHead
+from appgw.record import Outcome
+from appgw.route.decide import Forward, Refuse, decide
+from appgw.route.table import PortTable, Route, Site
+
+
+class _Leaf:
+    isLeaf = True
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> Any:
+        """
+        Nothing is below a leaf.
+        """
+        return self
+
+    def putChild(self, path: bytes, child: Any) -> None:
+        """
+        Refuse: the tree is made from the configuration.
+        """
+        raise NotImplementedError("nothing can be put below a leaf")
+
+
+class _Branch:
+    isLeaf = False
+
+    def render(self, request: Any) -> int:
+        """
+        Never called: the walk always reaches a leaf.
+        """
+        raise NotImplementedError("only leaves answer")
+
+    def putChild(self, path: bytes, child: Any) -> None:
+        """
+        Refuse: the tree is made from the configuration.
+        """
+        raise NotImplementedError("the tree is made from the configuration")
+
+
+@implementer(IResource)
+@attrs.frozen(eq=False)
+class ForwardResource(_Leaf):
+    """
+    The leaf of a route: its requests go to the route's pool.
+    """
+
+    pool: Pool
+    means: Means
+
+    def render(self, request: Request) -> int:
+        """
+        Begin the exchange; it answers later.
+        """
+        Exchange(request, request.decision, self.pool, self.means).start()
+        return NOT_DONE_YET
+
+
+@implementer(IResource)
+@attrs.frozen(eq=False)
+class AnswerResource(_Leaf):
+    """
+    The leaf for what is answered here, with a page or without a body.
+    """
+
+    means: Means
+
+    def render(self, request: Request) -> int:
+        """
+        Answer at once, and record it.
+        """
+        means, decision = self.means, request.decision
+        site: Site | None = decision.site
+        outcome = Outcome(
+            request.arrival,
+            request.head,
+            means.new_id(),
+            request.began,
+            means.wall(),
+            "" if site is None else site.listener.name,
+        )
+        if isinstance(decision, Refuse):
+            outcome.refusal = decision.refusal
+            outcome.status = decision.refusal.status
+            refuse(request, decision.refusal, outcome.trace_id, means)
+        else:
+            outcome.status = decision.status
+            date = (b"Date", means.date(outcome.began_wall))
+            head = ResponseHead(decision.status, b"No Content", Headers([date]), 0)
+            request.respond(head, b"", True)
+        outcome.received, outcome.sent = request.received, request.sent
+        outcome.answered = outcome.ended = means.seconds()
+        means.record(outcome)
+        return NOT_DONE_YET
+
+
+@implementer(IResource)
+@attrs.frozen(eq=False)
+class SiteResource(_Branch):
+    """
+    One site of a port.
+
+    Attributes:
+        leaves: by route.
+        mounts: stock resources, by the path that they answer, first match.
+    """
+
+    leaves: Mapping[Route, ForwardResource]
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """
+        Return the leaf that the decision names.
+        """
+        return self.leaves[request.decision.route]
+
+
+@implementer(IResource)
+@attrs.frozen(eq=False)
+class PortResource(_Branch):
+    """
+    The root for one port: decides about each request, once.
+    """
+
+    table: PortTable
+    sites: Mapping[Site, SiteResource]
+    by_route: Mapping[Route, SiteResource]
+    answers: AnswerResource
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """
+        Return the site that the decision names, or who refuses.
+        """
+        refusal = request.refusal
+        if refusal is not None:
+            request.decision = Refuse(refusal, None)
+            return self.answers
+        decision = decide(self.table, request.head, request.arrival.server_name)
+        request.decision = decision
+        if decision.__class__ is Forward:
+            return self.by_route[decision.route]
+        return self.answers
+
+
+def build(table: PortTable, pools: Mapping[Pair, Pool], means: Means) -> PortResource:
+    """
+    Make the tree of one port.
+    """
+    by_route: dict[Route, SiteResource] = {}
+    sites: dict[Site, SiteResource] = {}
+    for site in table.sites:
+        leaves = {
+            route: ForwardResource(pools[route.pool, route.settings.name], means)
+            for route in (*site.routes, site.default)
+        }
+        sites[site] = SiteResource(leaves)
+        by_route.update(dict.fromkeys(leaves, sites[site]))
+    return PortResource(table, sites, by_route, AnswerResource(means))
