@@ -129,6 +129,8 @@ def _destinations(config: Config, places: Places) -> Iterator[Finding]:
 
 
 def _whole(places: Places, here: KeyPath, *more: str) -> bool:
+    if here[-1] == "default" and not places.sound(*here):
+        return False
     keys = ("pool", "backend_settings", "redirect", *more)
     return all(places.sound(*here, key) for key in keys)
 

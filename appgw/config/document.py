@@ -67,7 +67,7 @@ def compose(data: bytes) -> yaml.MappingNode:
         said = ", ".join(part for part in (error.context, error.problem) if part)
         line = mark.line + 1 if mark else 1
         raise UnreadableError(line, f"no YAML ({said})", "YAML") from None
-    if node is None:
+    if node is None or is_nothing(node):
         raise UnreadableError(1, "nothing", "listeners and rules")
     if not isinstance(node, yaml.MappingNode):
         found = f"{kind_of(node)} on top"

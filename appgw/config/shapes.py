@@ -95,7 +95,7 @@ class Reader:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self.report(path, f"{kind_of(key)} as a key", "text")
+                self.report(path, f"{kind_of(key)} as a key", "text", line=line)
                 continue
             here = (*path, key.value)
             if here in self.places.lines:
