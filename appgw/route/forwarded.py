@@ -29,7 +29,9 @@ _DROP: Final = Kind.DROP
 _CONNECTION: Final = Kind.CONNECTION
 _DATE: Final = Kind.DATE
 _HARMLESS: Final = frozenset(
-    (b"keep-alive", b"Keep-Alive", b"close", b"upgrade", b"Upgrade")
+    (name, value)
+    for name in (b"Connection", b"connection")
+    for value in (b"keep-alive", b"Keep-Alive", b"close", b"upgrade", b"Upgrade")
 )
 """What Connection nearly always says; it names no field that is forwarded."""
 
@@ -55,8 +57,7 @@ def request_headers(
     """
     Return the field lines of the request to the backend, ``Host`` first.
 
-    Without framing, Connection, Upgrade and Expect: the connection that sends
-    them writes its own.
+    Without framing, Connection, Upgrade and Expect: who sends it writes those.
 
     Args:
         head: of the client's request.
@@ -68,27 +69,18 @@ def request_headers(
     Raises:
         BadField: a value would break the message apart.
     """
-    lines = Headers()
-    lines.append((b"Host", host))
-    named: list[bytes] = []
+    lines = Headers([(b"Host", host)])
     apart: _Apart = []
     for line in head.headers:
         kind = REQUEST[line[0]]
         if kind is _KEEP:
             lines.append(line)
-        elif kind is _CONNECTION:
-            if line[1] not in _HARMLESS:
-                named.append(line[1])
-        elif kind is not _DROP:
+        elif kind is not _DROP and line not in _HARMLESS:
             apart.append((kind, line))
-    if named:
-        lines = _without(lines, named, REQUEST)
-    chain = _address(arrival, for_port)
-    scheme, port = _SCHEMES[arrival.scheme], b"%d" % arrival.local_port
     if apart:
+        lines = _without(lines, apart, REQUEST)
         lines += _kept(apart, head.method, arrival.trusted)
-        if arrival.trusted:
-            chain, scheme, port = _believed(apart, chain, scheme, port)
+    chain, scheme, port = _origin(arrival, apart, for_port)
     lines += (
         _VIA[head.version],
         (b"X-Forwarded-For", chain),
@@ -116,7 +108,7 @@ def response_headers(head: ResponseHead, date: bytes = b"") -> Headers:
         BadField: a value would break the message apart.
     """
     lines = Headers()
-    named: list[bytes] = []
+    apart: _Apart = []
     for line in head.headers:
         kind = RESPONSE[line[0]]
         if kind is _KEEP:
@@ -124,10 +116,10 @@ def response_headers(head: ResponseHead, date: bytes = b"") -> Headers:
         elif kind is _DATE:
             date = b""
             lines.append(line)
-        elif kind is _CONNECTION and line[1] not in _HARMLESS:
-            named.append(line[1])
-    if named:
-        lines = _without(lines, named, RESPONSE)
+        elif kind is _CONNECTION and line not in _HARMLESS:
+            apart.append((kind, line))
+    if apart:
+        lines = _without(lines, apart, RESPONSE)
     if date:
         lines.append((b"Date", date))
     return _whole(lines)
@@ -155,7 +147,7 @@ def _count(digits: bytes) -> int:
     return int(digits or b"0") if len(digits) < 10 else 10**9
 
 
-def _without(lines: Headers, named: list[bytes], kinds: Kinds) -> Headers:
+def _without(lines: Headers, apart: _Apart, kinds: Kinds) -> Headers:
     """
     Take out what Connection names (RFC 9110, 7.6.1).
 
@@ -163,9 +155,12 @@ def _without(lines: Headers, named: list[bytes], kinds: Kinds) -> Headers:
     otherwise undo what a trusted proxy has said about it (as in Fabio and
     Traefik).
     """
-    options = (name.strip() for name in b",".join(named).lower().split(b","))
+    named = b",".join([line[1] for kind, line in apart if kind is _CONNECTION])
+    if not named:
+        return lines
+    options = {name.strip() for name in named.lower().split(b",")}
     gone = {name for name in options if kinds[name] is _KEEP}
-    return Headers(line for line in lines if line[0].lower() not in gone)
+    return Headers([line for line in lines if line[0].lower() not in gone])
 
 
 def _kept(apart: _Apart, method: bytes, trusted: bool) -> Headers:
@@ -201,12 +196,18 @@ def _address(arrival: Arrival, with_port: bool) -> bytes:
     return f"{arrival.address}:{arrival.port}".encode()
 
 
-def _believed(
-    apart: _Apart, client: bytes, scheme: bytes, port: bytes
+def _origin(
+    arrival: Arrival, apart: _Apart, for_port: bool
 ) -> tuple[bytes, bytes, bytes]:
     """
-    Extend a trusted peer's X-Forwarded-For, keep its -Proto and -Port.
+    Return X-Forwarded-For, -Proto and -Port.
+
+    What a trusted peer sent is extended, or kept.
     """
+    client = _address(arrival, for_port)
+    scheme, port = _SCHEMES[arrival.scheme], b"%d" % arrival.local_port
+    if not apart or not arrival.trusted:
+        return client, scheme, port
     chain = [line[1] for kind, line in apart if kind is Kind.FORWARDED_FOR]
     before = _shortened(b", ".join(value for value in chain if value))
     schemes = [line[1] for kind, line in apart if kind is Kind.FORWARDED_PROTO]

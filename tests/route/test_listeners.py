@@ -59,15 +59,6 @@ class HostOfTests(SynchronousTestCase):
             b"a#b",
             b"a?b",
             b"a\\b",
-            b"a:0",
-            b"a:00000",
-            b"a:65536",
-            b"a:99999",
-            b"a:000443",
-            b"a:-1",
-            b"a:+1",
-            b"a:80:80",
-            b"a:8o",
             b"::1",
             b"[::1",
             b"[::1]x",
@@ -80,6 +71,21 @@ class HostOfTests(SynchronousTestCase):
             b"a\0",
             "\u0661.example".encode(),
             b"a" * 256,
+        ):
+            self.assertRaises(BadHost, host_of, authority)
+
+    def test_bad_port(self) -> None:
+        """A port is empty or between 1 and 65535, in five digits at most."""
+        for authority in (
+            b"a:0",
+            b"a:00000",
+            b"a:65536",
+            b"a:99999",
+            b"a:000443",
+            b"a:-1",
+            b"a:+1",
+            b"a:80:80",
+            b"a:8o",
         ):
             self.assertRaises(BadHost, host_of, authority)
 
