@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from tests.config.samples import SOUND, ConfigCase
+
+THERE = "pool: orders, backend_settings: orders"
+PINNED = "protocol: https, pins: [orders]"
+PLAIN = "orders: {protocol: http}"
+
+
+class TrustTests(ConfigCase):
+    def test_https_without_trust(self) -> None:
+        """
+        With https, something must say whom to trust.
+        """
+        text = self.text(backend_settings="orders: {protocol: https}  # here")
+        problem = self.only(text, "backend_settings.orders")
+        self.assertIn("neither pins nor trusted_roots", problem.found)
+
+    def test_members_pins_are_not_enough(self) -> None:
+        """
+        Pins of every member don't stand in for those of the settings.
+        """
+        text = self.text(
+            backend_settings="orders: {protocol: https}  # here",
+            pools="orders: {members: [{address: a, pins: [orders]}]}",
+        )
+        self.only(text, "backend_settings.orders")
+
+    def test_empty_lists(self) -> None:
+        """
+        An empty list of pins or roots is an error, wherever it stands.
+        """
+        for key in ("pins", "trusted_roots"):
+            text = self.text(
+                backend_settings=f"orders: {{protocol: https, {key}: []}}  # here"
+            )
+            self.only(text, f"backend_settings.orders.{key}")
+        text = self.text(pools="orders: {members: [{address: a, pins: []}]}  # here")
+        self.only(text, "pools.orders.members[0].pins")
+
+    def test_http_with_trust(self) -> None:
+        """
+        With http, nothing that judges certificates may be set.
+        """
+        for key, value in (
+            ("pins", "[orders]"),
+            ("trusted_roots", "[well-known]"),
+            ("verify_name", "true"),
+        ):
+            text = self.text(
+                backend_settings=f"orders: {{protocol: http, {key}: {value}}}  # here"
+            )
+            self.only(text, f"backend_settings.orders.{key}")
+
+    def test_pinned_member_without_tls(self) -> None:
+        """
+        A member's pins are an error where a rule leads to it in plain text.
+        """
+        pools = "orders: {members: [a, {address: b, pins: [orders]}]}  # here"
+        problem = self.only(
+            self.text(pools=pools, backend_settings=PLAIN),
+            "pools.orders.members[1].pins",
+        )
+        self.assertIn("rules.shop uses http settings 'orders'", problem.found)
+
+    def test_pinned_member_without_tls_by_path(self) -> None:
+        """
+        The same where only a path rule leads there.
+        """
+        text = self.text(
+            pools="orders: {members: [a, {address: b, pins: [orders]}]}  # here",
+            backend_settings=SOUND["backend_settings"] + "\nplain: {protocol: http}",
+            url_path_maps=f"""
+                m:
+                  default: {{{THERE}}}
+                  path_rules:
+                    - {{name: a, paths: [/a], pool: orders, backend_settings: plain}}
+            """,
+            rules="shop: {priority: 10, listener: shop, url_path_map: m}",
+        )
+        problem = self.only(text, "pools.orders.members[1].pins")
+        self.assertIn("http settings 'plain'", problem.found)
+
+    def test_two_host_names(self) -> None:
+        """
+        A host name is given or picked, not both.
+        """
+        both = "host_name: a, pick_host_name_from_backend_address: true"
+        text = self.text(backend_settings=f"orders: {{{PINNED}, {both}}}  # here")
+        self.only(text, "backend_settings.orders.pick_host_name_from_backend_address")
+        self.sound(text.replace("true", "false"))
+
+    def test_https_without_certificate(self) -> None:
+        """
+        An https listener presents a certificate.
+        """
+        self.only(
+            self.text(listeners="shop: {protocol: https}  # here"),
+            "listeners.shop.certificate",
+        )
+
+    def test_http_with_certificate(self) -> None:
+        """
+        An http listener has no use for one.
+        """
+        text = self.text(listeners="shop: {protocol: http, certificate: shop}  # here")
+        self.only(text, "listeners.shop.certificate")
+
+
+class MemberTests(ConfigCase):
+    def test_no_members(self) -> None:
+        """
+        A pool without members is a warning.
+        """
+        self.only(
+            self.text(pools="orders: {}  # here"), "pools.orders.members", "warning"
+        )
+        self.only(
+            self.text(pools="orders: {members: []}  # here"),
+            "pools.orders.members",
+            "warning",
+        )
+
+    def test_twice(self) -> None:
+        """
+        A member stands once in a pool, whatever its weight.
+        """
+        for again in ("A.internal:80", "{address: a.internal, port: 80, weight: 2}"):
+            text = self.text(
+                pools=f"orders: {{members: [a.internal:80, {again}]}}  # here"
+            )
+            self.only(text, "pools.orders.members[1]")
+
+    def test_broken_member(self) -> None:
+        """
+        A member that can't be read leaves the positions of others alone.
+        """
+        text = self.text(
+            pools="""
+                orders:
+                  members:
+                    - "a b"
+                    - {address: b, pins: [x]}
+            """
+        )
+        keys = [problem.key for problem in self.examine(text).problems]
+        self.assertEqual(
+            keys, ["pools.orders.members[0]", "pools.orders.members[1].pins[0]"]
+        )
+
+
+class AffinityTests(ConfigCase):
+    settings = "orders: {protocol: https, pins: [orders], cookie_based_affinity: true}"
+
+    def test_without_a_key(self) -> None:
+        """
+        Affinity without a key file is a warning.
+        """
+        text = self.text(backend_settings=f"{self.settings}  # here")
+        self.only(text, "backend_settings.orders.cookie_based_affinity", "warning")
+
+    def test_short_key(self) -> None:
+        """
+        A key file must have at least 16 bytes.
+        """
+        self.write("affinity.key", b"k" * 15)
+        text = self.text("affinity: {key_file: affinity.key}  # here\n")
+        self.assertIn("15 bytes", self.only(text, "affinity.key_file").found)
+        self.write("affinity.key", b"k" * 16)
+        self.sound(
+            self.text(
+                "affinity: {key_file: affinity.key}\n", backend_settings=self.settings
+            )
+        )
+
+    def test_absent_key(self) -> None:
+        """
+        A key file that isn't there is an error.
+        """
+        self.only(
+            self.text("affinity: {key_file: none}  # here\n"), "affinity.key_file"
+        )
+
+    def test_public_key(self) -> None:
+        """
+        A key file that everybody may read is a warning.
+        """
+        self.write("affinity.key", b"k" * 16, mode=0o644)
+        text = self.text("affinity: {key_file: affinity.key}  # here\n")
+        self.only(text, "affinity.key_file", "warning")
+
+    def test_compat(self) -> None:
+        """
+        There is one system to be compatible with.
+        """
+        self.only(self.text("affinity: {compat: aws}  # here\n"), "affinity.compat")
+
+
+class LogTests(ConfigCase):
+    def test_no_folder(self) -> None:
+        """
+        An access log in a folder that isn't there is a warning.
+        """
+        text = self.text("access_log: {file: none/access.log}  # here\n")
+        self.only(text, "access_log.file", "warning")
+
+    def test_format(self) -> None:
+        """
+        The formats are known by their names.
+        """
+        text = self.text("access_log: {file: a.log, format: xml}  # here\n")
+        self.only(text, "access_log.format")
