@@ -146,33 +146,25 @@ def make_certificate(  # noqa: PLR0913 - a certificate has that many fields
     Make one certificate; without an issuer it signs itself.
 
     Args:
-        names: DNS names of the subjectAltName.
-        ips: IP addresses of the subjectAltName; without names and addresses
-            there is no such extension.
+        names, ips: of the subjectAltName, left out when there are none.
         key: the kind of key to make, or a key to use again.
-        not_before: aware; a day ago by default.
-        not_after: aware; in ninety days by default.
+        not_before, not_after: aware; by default a day ago, and in ninety days.
         ca: it may sign others.
         issuer: the CA that signs it.
-        common_name: of the subject; the first name or address by default. At
-            most 64 characters of it are used (RFC 5280, A.1).
+        common_name: the first name or address by default; cut at 64 letters.
         serial: a random one by default.
-        usages: extended key usages; TLS server and client by default for a
-            leaf, none for a CA.
+        usages: extended; a leaf's are TLS server and client by default.
     """
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     private = make_key(key) if isinstance(key, str) else key
+    signer = issuer.key if issuer else private
     subject = _subject(common_name or next(iter((*names, *ips)), "appgw testing"))
     builder = (
-        x509.CertificateBuilder()
+        _valid(not_before, not_after)
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number() if serial is None else serial)
-        .not_valid_before(not_before or now - _DAY)
-        .not_valid_after(not_after or now + 90 * _DAY)
     )
-    signer = issuer.key if issuer else private
     builder = _extended(builder, names, ips, ca, usages)
     builder = _identified(builder, private, signer)
     digest = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
@@ -255,6 +247,17 @@ class ServerTLS:
         Make a connection over memory, for Twisted's TLS.
         """
         return SSL.Connection(self.context, None)
+
+
+def _valid(
+    not_before: datetime.datetime | None, not_after: datetime.datetime | None
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    return (
+        x509.CertificateBuilder()
+        .not_valid_before(not_before or now - _DAY)
+        .not_valid_after(not_after or now + 90 * _DAY)
+    )
 
 
 def _subject(common_name: str) -> x509.Name:

@@ -58,7 +58,9 @@ class Loopback(TestCase):
                 await backend.ended()
                 self.assertEqual(backend.received, [])
                 expected = {reason} if not blind else {reason, "chain"}
-                self.assertIn(raised.exception.verdict.reason, expected)
+                verdict = raised.exception.verdict
+                self.assertIn(verdict.reason, expected)
+                self.assertEqual(verdict.presented.sha256.hex(), issued.sha256)
                 if not blind:
                     self.assertIn("alert", repr(backend.lost))
 

@@ -107,6 +107,28 @@ class HandshakeTests(SynchronousTestCase):
         self.assertFalse(options & SSL.OP_IGNORE_UNEXPECTED_EOF)
         self.assertTrue(context.set_mode(0) & SSL.MODE_RELEASE_BUFFERS)
 
+    def test_chain_of_no_use(self) -> None:
+        """
+        Who signed a pinned leaf is not even looked up, unless roots matter.
+        """
+        pinned = PinnedClientTLSOptions(target(pin(ISSUED)))
+        rooted = PinnedClientTLSOptions(target(roots=(make_ca().der,)))
+        self.assertEqual(pinned.context.get_verify_depth(), 0)
+        self.assertNotIn(rooted.context.get_verify_depth(), (0, 1))
+
+    def test_second_look_at_the_chain(self) -> None:
+        """
+        After the handshake, the chain must still end at one of our roots.
+        """
+        root, other = make_ca(), make_ca()
+        issued = make_certificate(["a.example"], issuer=root)
+        options = PinnedClientTLSOptions(target(pins=None, roots=(root.der,)))
+        pair = Pair.of(options, server_context(issued))
+        self.assertIsNone(pair.shake())
+        self.assertEqual(options.verdict(pair.client).reason, "admitted")
+        options._roots = frozenset([other.der])
+        self.assertEqual(options.verdict(pair.client).reason, "chain")
+
     def test_unfinished(self) -> None:
         """
         Nobody is admitted before the handshake is over: only its end proves
