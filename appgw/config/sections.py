@@ -179,7 +179,7 @@ def _affinity(
 _CERTIFICATE: Final = {
     "certificate_file": Key(file(files.chain)),
     "key_file": Key(file(files.private_key, private=True)),
-    "pfx_file": Key(file(bytes)),
+    "pfx_file": Key(file(bytes, private=True)),
     "password_file": Key(file(files.password, private=True)),
 }
 

@@ -162,6 +162,18 @@ class PfxTests(ConfigCase):
         self.write("shop.pfx", pfx(self.key, self.leaf, [], None))
         self.sound(self.text(certificates="shop: {pfx_file: shop.pfx}"))
 
+    def test_public_file(self) -> None:
+        """
+        A PFX file or a password that every user may read is a warning.
+        """
+        data = pfx(self.key, self.leaf, [], b"open sesame")
+        self.write("shop.pfx", data, mode=0o644)
+        self.only(self.text(certificates=self.text_of), PFX, "warning")
+        self.write("shop.pfx", data)
+        self.write("secret", b"open sesame", mode=0o644)
+        text = self.text(certificates=self.text_of)
+        self.only(text, "certificates.shop.password_file", "warning")
+
     def test_wrong_password(self) -> None:
         """
         A wrong or a missing password is an error.

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from appgw.config import sections
+from appgw.config.shapes import Key
+from tests.config.samples import ConfigCase, certificate, key_pem, new_key, pem, pfx
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def document(name: str) -> str:
+    """
+    Read a page of the documentation, where the tests lie beside it.
+    """
+    path = DOCS / name
+    if not path.exists():
+        raise SkipTest("the tests lie apart from docs")
+    return path.read_text("utf-8")
+
+
+class ExampleTests(ConfigCase):
+    def setUp(self) -> None:
+        """
+        Make the files that the example names.
+        """
+        super().setUp()
+        for folder in ("tls", "pins", "ca"):
+            (self.folder / folder).mkdir()
+        leaf = certificate(self.key)
+        self.write("tls/shop.pem", pem(leaf))
+        self.write("tls/shop.key", key_pem(self.key))
+        self.write("tls/partners.pfx", pfx(self.key, leaf, [], b"secret"))
+        self.write("tls/partners.password", b"secret\n")
+        self.write("pins/orders-2026.pem", pem(certificate(new_key(), name="orders")))
+        self.write("ca/corp.pem", pem(certificate(new_key(), name="corp", ca=True)))
+        self.write("affinity.key", bytes(range(32)))
+
+    def test_sound(self) -> None:
+        """
+        The documented example is read without a warning.
+        """
+        config = self.sound(document("example.yaml"))
+        self.assertEqual(list(config.rules), ["shop", "partners", "plain"])
+        settings = config.backend_settings["orders"]
+        self.assertEqual(settings.pins, ("orders-2026", "orders-2027"))
+
+
+class ConfigurationPageTests(SynchronousTestCase):
+    def test_every_key(self) -> None:
+        """
+        The page names every key that the file may have.
+        """
+        tables: list[Mapping[str, Any]] = [
+            value
+            for value in vars(sections).values()
+            if isinstance(value, dict)
+            and value
+            and all(isinstance(key, Key) for key in value.values())
+        ]
+        self.assertGreater(len(tables), 10)
+        page = document("configuration.md")
+        named = set(re.findall(r"`([a-z0-9_]+)", page)) | set(_headings(page))
+        missing = {key for table in tables for key in table} - named
+        self.assertEqual(missing, set())
+
+
+def _headings(page: str) -> Iterator[str]:
+    for heading in re.findall(r"(?m)^## (.+)$", page):
+        yield from heading.split()
