@@ -225,7 +225,7 @@ class _Speaks:
 
     protocols: tuple[bytes, ...]
 
-    def __call__(self, _: SSL.Connection, offered: list[bytes]) -> Any:  # noqa: ANN401
+    def __call__(self, _: SSL.Connection, offered: list[bytes]) -> Any:
         for protocol in self.protocols:
             if protocol in offered:
                 return protocol
