@@ -6,46 +6,48 @@ THERE = "pool: orders, backend_settings: orders"
 WITH = "backend_settings: orders"
 RULE = SOUND["rules"]
 
+SETTINGS = "orders: {protocol: https, pins: [orders], "
+RULE_FOR = "shop: {priority: 10, listener: shop, "
+NOWHERE = (
+    (
+        "listeners",
+        "shop: {protocol: https, certificate: x}",
+        "shop.certificate",
+    ),
+    ("backend_settings", f"{SETTINGS} probe: x}}", "orders.probe"),
+    (
+        "backend_settings",
+        f"{SETTINGS} trusted_roots: [x]}}",
+        "orders.trusted_roots[0]",
+    ),
+    ("rules", RULE_FOR + "url_path_map: x}", "shop.url_path_map"),
+    ("rules", RULE_FOR + "pool: x, backend_settings: orders}", "shop.pool"),
+    (
+        "rules",
+        RULE_FOR + "pool: orders, backend_settings: x}",
+        "shop.backend_settings",
+    ),
+    ("rules", RULE_FOR + "redirect: x}", "shop.redirect"),
+    (
+        "pools",
+        "orders: {members: [{address: a, pins: [orders, x]}]}",
+        "orders.members[0].pins[1]",
+    ),
+    (
+        "redirects",
+        "out: {type: Found, target_listener: x}",
+        "out.target_listener",
+    ),
+    ("url_path_maps", "m: {default: {redirect: x}}", "m.default.redirect"),
+)
+
 
 class ReferenceTests(ConfigCase):
     def test_dangling(self) -> None:
         """
         Every kind of reference that leads nowhere is an error at its place.
         """
-        settings = "orders: {protocol: https, pins: [orders], "
-        rule = "shop: {priority: 10, listener: shop, "
-        for section, content, key in (
-            (
-                "listeners",
-                "shop: {protocol: https, certificate: x}",
-                "shop.certificate",
-            ),
-            ("backend_settings", f"{settings} probe: x}}", "orders.probe"),
-            (
-                "backend_settings",
-                f"{settings} trusted_roots: [x]}}",
-                "orders.trusted_roots[0]",
-            ),
-            ("rules", rule + "url_path_map: x}", "shop.url_path_map"),
-            ("rules", rule + "pool: x, backend_settings: orders}", "shop.pool"),
-            (
-                "rules",
-                rule + "pool: orders, backend_settings: x}",
-                "shop.backend_settings",
-            ),
-            ("rules", rule + "redirect: x}", "shop.redirect"),
-            (
-                "pools",
-                "orders: {members: [{address: a, pins: [orders, x]}]}",
-                "orders.members[0].pins[1]",
-            ),
-            (
-                "redirects",
-                "out: {type: Found, target_listener: x}",
-                "out.target_listener",
-            ),
-            ("url_path_maps", "m: {default: {redirect: x}}", "m.default.redirect"),
-        ):
+        for section, content, key in NOWHERE:
             text = self.text(**{section: f"{content}  # here"})
             problem = self.only(text, f"{section}.{key}")
             self.assertIn("'x', which is not in", problem.found)
