@@ -108,14 +108,22 @@ def _without_dot_segments(path: bytes) -> bytes:
     return b"/" + b"/".join(kept)
 
 
-def _quoted(text: str) -> bytes:
+def _configured(path: str, text: str) -> bytes:
     """
-    Escape what a person may write in a configuration but no target can hold.
+    Read a path from a configuration, where it need not be escaped.
+
+    Args:
+        path: what to read.
+        text: what somebody wrote, for the error.
     """
-    return b"".join(
+    raw = b"".join(
         bytes((byte,)) if byte in _VISIBLE else b"%%%02X" % byte
-        for byte in text.encode()
+        for byte in path.encode()
     )
+    try:
+        return read_path(raw, True)
+    except BadPath as error:
+        raise BadPath(f"{text!r}: {error}") from error
 
 
 @attrs.frozen
@@ -144,12 +152,12 @@ class PathPattern:
         exact = not text.endswith("*")
         stem = text if exact else text[:-1]
         if not stem.startswith("/"):
-            raise BadPath("a pattern starts with a slash")
+            raise BadPath(f"{text!r}: a pattern starts with a slash")
         if "*" in stem:
-            raise BadPath("a pattern has its asterisk at the end")
+            raise BadPath(f"{text!r}: a pattern has its asterisk at the end")
         # The x keeps what may be half a segment from being read as a whole
         # one: /.* is about /.git, not about the root.
-        read = read_path(_quoted(stem if exact else stem + "x"), True)
+        read = _configured(stem if exact else stem + "x", text)
         return cls(text, (read if exact else read[:-1]).lower(), exact)
 
     @property
@@ -185,7 +193,7 @@ def read_override(text: str) -> bytes:
     Raises:
         BadPath: it is no path.
     """
-    return read_path(_quoted(text), True)
+    return _configured(text, text)
 
 
 def overridden(override: bytes, pattern: PathPattern | None, path: bytes) -> bytes:

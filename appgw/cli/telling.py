@@ -1,0 +1,211 @@
+"""
+A decision in words: what was decided, what follows, and why nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from appgw.backend.targets import host_for, target_for
+from appgw.config.model import Config, Listener, Member, Pin
+from appgw.message import Arrival, RequestHead
+from appgw.refusal import Refusal
+from appgw.route.decide import Answer, Decision, Forward, Refuse
+from appgw.route.forwarded import request_headers
+from appgw.route.listeners import BadHost, host_of
+from appgw.route.paths import BadPath, read_path
+from appgw.route.table import PortTable, Route, Site
+
+_TRACE_ID = b"(32 hex digits, new for each request)"
+
+_REASONS = {
+    Refusal.NO_HOST: "the request has no Host",
+    Refusal.BAD_HOST: "the Host is no host name with an optional port",
+    Refusal.BAD_TARGET: "a byte in the query that none may have, or a path that"
+    " climbs out of the path override",
+    Refusal.UNKNOWN_SITE: "no listener of the port takes the Host",
+    Refusal.TRACE: "TRACE would show clients the fields that are added here",
+    Refusal.MISDIRECTED: "the server name of the handshake is another listener's",
+    Refusal.LOOP: "Via tells that the request has been here twice",
+}
+
+
+def decided(decision: Decision, path: bytes) -> Iterator[str]:
+    """
+    Say what was decided about a request with this path, not yet read.
+    """
+    if isinstance(decision, Refuse):
+        refusal, site = decision.refusal, decision.site
+        yield f"refused    {refusal.status} {refusal.phrase}: {_why(decision, path)}"
+        if site is not None:
+            yield f"listener   {_told_listener(site.listener)}"
+    elif isinstance(decision, Answer):
+        yield f"answered   {decision.status} here: Max-Forwards lets it go no further"
+        yield f"listener   {_told_listener(decision.site.listener)}"
+    else:
+        route = decision.route
+        yield f"listener   {_told_listener(route.listener)}"
+        yield f"rule       {route.rule.name} (priority {route.rule.priority})"
+        read = read_path(path, route.listener.ambiguous_paths == "allow")
+        if read != path:
+            yield f"path       {_text(read)}, read from {_text(path)}"
+        if route.pattern is not None:
+            yield f"path rule  {route.path_rule}, by {route.pattern.text}"
+        elif route.rule.url_path_map is not None:
+            yield f"path rule  none: the default of {route.rule.url_path_map}"
+        yield f"pool       {route.pool}"
+        yield f"settings   {_told_settings(route)}"
+
+
+def _why(decision: Refuse, path: bytes) -> str:
+    if decision.refusal is Refusal.BAD_TARGET and decision.site is not None:
+        try:
+            read_path(path, decision.site.allow_ambiguous)
+        except BadPath as error:
+            return f"path {_text(path)}: {error}"
+    return _REASONS[decision.refusal]
+
+
+def _told_listener(listener: Listener) -> str:
+    host = f"[{listener.address}]" if ":" in listener.address else listener.address
+    return f"{listener.name} ({listener.protocol}://{host}:{listener.port})"
+
+
+def _told_settings(route: Route) -> str:
+    settings = route.settings
+    facts = [settings.protocol, f"request_timeout {settings.request_timeout:g}s"]
+    if settings.path is not None:
+        facts.append(f"path {settings.path}")
+    if settings.cookie_based_affinity:
+        facts.append(f"affinity by cookie {settings.affinity_cookie_name}")
+    return f"{settings.name} ({', '.join(facts)})"
+
+
+def sent(
+    config: Config, decision: Forward, head: RequestHead, arrival: Arrival
+) -> Iterator[str]:
+    """
+    Say what would be sent, and what a member has to show first.
+    """
+    route = decision.route
+    members = config.pools[route.pool].members
+    yield f"members    {'' if members else 'none: 502'}".rstrip()
+    for member in members:
+        yield f"  {_told_member(config, route, member)}"
+    for pin in _pins(config, route):
+        yield f"  pin {pin.name}: {_told_pin(pin)}"
+    yield "sends"
+    target = decision.path
+    if head.query is not None:
+        target = b"%b?%b" % (target, head.query)
+    yield f"  {_text(head.method)} {_text(target)} HTTP/1.1"
+    host = host_for(route.settings, members[0]) if members else None
+    lines = request_headers(
+        head, arrival, host or head.authority, _TRACE_ID, config.forwarded_for_port
+    )
+    for name, value in lines:
+        yield f"  {_text(name)}: {_text(value)}"
+
+
+def _told_member(config: Config, route: Route, member: Member) -> str:
+    settings = route.settings
+    target = target_for(
+        settings, member, member.address, config.pins, config.trusted_roots
+    )
+    facts = [str(target)]
+    if member.weight != 1:
+        facts.append(f"weight {member.weight}")
+    if target.server_name is not None:
+        facts.append(f"SNI {target.server_name}")
+    if settings.pick_host_name_from_backend_address:
+        facts.append(f"Host {_text(host_for(settings, member) or b'')}")
+    if target.pins is not None and target.protocol == "https":
+        names = " or ".join(pin.name for pin in target.pins) or "nothing at all"
+        facts.append(f"must show {names}")
+    if settings.trusted_roots:
+        facts.append(f"signed under {' or '.join(settings.trusted_roots)}")
+    if target.verify_name:
+        facts.append(f"valid for {target.name}")
+    return ", ".join(facts)
+
+
+def _pins(config: Config, route: Route) -> list[Pin]:
+    """
+    Every pin that admits some member, in the order of the file.
+    """
+    names = set(route.settings.pins)
+    for member in config.pools[route.pool].members:
+        names.update(member.pins or ())
+    return [pin for name, pin in config.pins.items() if name in names]
+
+
+def _told_pin(pin: Pin) -> str:
+    if pin.sha256 is not None:
+        digest = f"certificate SHA-256 {pin.sha256.hex()}"
+    else:
+        digest = f"public key SHA-256 {(pin.spki_sha256 or b'').hex()}"
+    if pin.not_after is not None:
+        digest += f", to the end of {pin.not_after} UTC"
+    return f"{digest}, expired or not" if pin.allow_expired else digest
+
+
+def other_listeners(
+    config: Config, port: PortTable, chosen: Site | None, authority: bytes
+) -> Iterator[str]:
+    """
+    Say why each listener but the chosen one does not answer.
+    """
+    on_port = {site.listener.name: site for site in port.sites}
+    ruled = {rule.listener for rule in config.rules.values()}
+    for listener in config.listeners.values():
+        site = on_port.get(listener.name)
+        if site is not None and site is chosen:
+            continue
+        if site is not None:
+            reason = _why_not(site, chosen, authority)
+        elif listener.name not in ruled:
+            reason = "no rule leads from it"
+        else:
+            reason = f"is another way in: {_told_listener(listener)}"
+        yield f"  listener {listener.name}: {reason}"
+
+
+def site_of(port: PortTable, decision: Decision) -> Site | None:
+    """
+    Return the site that a decision was made for, None where none was found.
+    """
+    if not isinstance(decision, Forward):
+        return decision.site
+    listener = decision.route.listener
+    return next(site for site in port.sites if site.listener is listener)
+
+
+def _why_not(site: Site, chosen: Site | None, authority: bytes) -> str:
+    takes = ", ".join(site.host_names.patterns) or "every Host"
+    try:
+        host = host_of(authority)
+    except BadHost:
+        return f"takes {takes}, but the Host is none"
+    if chosen is not None and site.host_names.take(host):
+        return (
+            f"takes {takes}, but its rule {site.rule.name} has priority"
+            f" {site.rule.priority}, after {chosen.rule.priority}"
+        )
+    return f"takes {takes}, not {host}"
+
+
+def other_path_rules(decision: Forward, site: Site, raw: bytes) -> Iterator[str]:
+    """
+    Say why each other pattern of the site's path rules does not match.
+    """
+    lowered = read_path(raw, site.allow_ambiguous).lower()
+    for other in site.routes:
+        if other is decision.route or other.pattern is None:
+            continue
+        matches = other.pattern.matches(lowered)
+        reason = "matches too, but is listed later" if matches else "does not match"
+        yield f"  path rule {other.path_rule}: {other.pattern.text} {reason}"
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("ascii", "backslashreplace")
