@@ -137,8 +137,6 @@ def path_pattern(text: str) -> str:
     It must have the one form that requests' paths are brought to before they
     are compared, or it would never match.
     """
-    if not text.startswith("/"):
-        raise UnfitError("a path that starts with '/'")
     if "?" in text or "#" in text:
         raise UnfitError("a path without a query or a fragment")
     if "*" in text[:-1]:

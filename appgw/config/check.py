@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from itertools import islice
 
 from appgw.config.certificates import certificate_findings
 from appgw.config.model import BackendSettings, Config, Destination, Redirect
 from appgw.config.ports import clashes
 from appgw.config.problems import Finding, KeyPath, Places, Problem
 from appgw.config.references import dangling, destinations
+
+MOST_DANGLING = 1000
 
 _NOT_YET = "which this version does not carry out"
 
@@ -26,7 +29,7 @@ def check(config: Config, places: Places, now: datetime.datetime) -> list[Proble
         now: what certificates' dates are compared with.
     """
     findings = [
-        *dangling(config),
+        *islice(dangling(config), MOST_DANGLING),
         *_listeners(config, places),
         *clashes(config, places),
         *_priorities(config, places),

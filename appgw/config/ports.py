@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from itertools import combinations
 
 from appgw.config.model import Config, Listener
 from appgw.config.problems import Finding, Places
@@ -20,55 +19,64 @@ def clashes(config: Config, places: Places) -> Iterator[Finding]:
     """
     Find listeners that can't be served beside one another.
     """
-    sound = [
-        listener
-        for name, listener in config.listeners.items()
-        if all(places.sound("listeners", name, key) for key in _SOCKET_KEYS)
-    ]
-    for first, second in combinations(sound, 2):
-        if first.port != second.port:
-            continue
-        if first.address == second.address:
-            yield from _on_one_socket(first, second)
-        elif _overlap(first.address, second.address):
+    ports: dict[int, dict[str, list[Listener]]] = {}
+    for name, listener in config.listeners.items():
+        if all(places.sound("listeners", name, key) for key in _SOCKET_KEYS):
+            sockets = ports.setdefault(listener.port, {})
+            sockets.setdefault(listener.address, []).append(listener)
+    for sockets in ports.values():
+        yield from _overlaps(sockets)
+        for listeners in sockets.values():
+            yield from _on_one_socket(listeners)
+
+
+def _overlaps(sockets: dict[str, list[Listener]]) -> Iterator[Finding]:
+    order = {address: at for at, address in enumerate(sockets)}
+    told: set[str] = set()
+    for wide in (_BOTH_FAMILIES, _ALL_IPV4):
+        for address in order if wide in sockets else ():
+            one, other = sorted((wide, address), key=order.__getitem__)
+            if other in told or not _within(address, wide):
+                continue
+            told.add(other)
+            first, second = sockets[one][0], sockets[other][0]
             yield Finding(
                 ("listeners", second.name, "address"),
-                f"{second.address} port {second.port}, which listener"
-                f" {first.name!r} has with {first.address}",
+                f"{other} port {second.port}, which listener {first.name!r}"
+                f" has with {one}",
                 "the same address for both, as the system binds only one of them",
             )
 
 
-def _overlap(one: str, other: str) -> bool:
+def _within(address: str, wide: str) -> bool:
     """
     Tell whether Linux refuses to listen at both addresses on one port.
     """
-    if _BOTH_FAMILIES in {one, other}:
-        return True
-    families = {ipaddress.ip_address(one).version, ipaddress.ip_address(other).version}
-    return _ALL_IPV4 in {one, other} and families == {4}
+    if address == wide:
+        return False
+    return wide == _BOTH_FAMILIES or ipaddress.ip_address(address).version == 4
 
 
-def _on_one_socket(first: Listener, second: Listener) -> Iterator[Finding]:
-    here = ("listeners", second.name)
-    where = f"on {second.address} port {second.port}"
-    if first.protocol != second.protocol:
-        yield Finding(
-            (*here, "protocol"),
-            f"{second.protocol} {where}, where listener {first.name!r}"
-            f" has {first.protocol}",
-            "one protocol on a port",
-        )
-    if not first.host_names and not second.host_names:
-        yield Finding(
-            (*here, "host_names"),
-            f"none {where}, where listener {first.name!r} has none either",
-            "host names on all but one of them",
-        )
-    for index, name in enumerate(second.host_names):
-        if name in first.host_names:
-            yield Finding(
-                (*here, "host_names", index),
-                f"{name!r}, which listener {first.name!r} has {where}",
-                "each host name once on a port",
-            )
+def _on_one_socket(listeners: list[Listener]) -> Iterator[Finding]:
+    first = listeners[0]
+    where = f"on {first.address} port {first.port}"
+    nameless: str | None = None
+    names: dict[str, str] = {}
+    for listener in listeners:
+        here = ("listeners", listener.name)
+        if listener.protocol != first.protocol:
+            found = f"{listener.protocol} {where}, where listener {first.name!r} has "
+            key = (*here, "protocol")
+            yield Finding(key, found + first.protocol, "one protocol on a port")
+        if not listener.host_names and nameless is not None:
+            found = f"none {where}, where listener {nameless!r} has none either"
+            key = (*here, "host_names")
+            yield Finding(key, found, "host names on all but one of them")
+        if not listener.host_names and nameless is None:
+            nameless = listener.name
+        for index, name in enumerate(listener.host_names):
+            owner = names.setdefault(name, listener.name)
+            if owner != listener.name:
+                found = f"{name!r}, which listener {owner!r} has {where}"
+                place = (*here, "host_names", index)
+                yield Finding(place, found, "each host name once on a port")

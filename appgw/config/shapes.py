@@ -59,11 +59,13 @@ class Reader:
 
     Attributes:
         folder: what relative paths are relative to.
+        failed: there was an error.
     """
 
     folder: Path
     places: Places
     problems: list[Problem] = attrs.field(factory=list)
+    failed: bool = False
 
     def report(
         self,
@@ -76,9 +78,12 @@ class Reader:
         """
         Note a problem; after an error the value at ``path`` is distrusted.
         """
+        # However many there are, at least one error is told: it stops the file.
+        untold = severity == "error" and not self.failed
         if severity == "error":
+            self.failed = True
             self.places.distrust(path)
-        if len(self.problems) < MOST_PROBLEMS:
+        if untold or len(self.problems) < MOST_PROBLEMS:
             finding = Finding(path, found, expected, severity)
             problem = self.places.problem(finding)
             self.problems.append(attrs.evolve(problem, line=line or problem.line))

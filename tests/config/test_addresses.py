@@ -135,6 +135,22 @@ class PathTests(AddressCase):
         )
         self.refused(addresses.path_pattern, *stars, *odd)
 
+    def test_reasons(self) -> None:
+        """
+        A refusal says what is wrong with the pattern, not only that it is.
+        """
+        for text, reason in (
+            ("orders/*", "starts with '/'"),
+            ("/a?b=c", "without a query"),
+            ("/a#b", "without a query or a fragment"),
+            ("/*.jpg", "a '*' only at the end"),
+            ("/%61", "without %XX escapes"),
+            ("//", "without '//'"),
+        ):
+            with self.assertRaises(UnfitError) as caught:
+                addresses.path_pattern(text)
+            self.assertIn(reason, caught.exception.expected)
+
     def test_patterns_that_cannot_match(self) -> None:
         """
         A pattern that no normalised path could match is refused.

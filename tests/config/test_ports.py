@@ -41,6 +41,21 @@ class PortTests(ConfigCase):
         text = self.beside("protocol: http", "protocol: http, address: 0.0.0.0")
         self.only(text, "listeners.two.host_names")
 
+    def test_each_told_once(self) -> None:
+        """
+        Of many listeners that clash each is told once, and the first not.
+        """
+        there = "pool: orders, backend_settings: orders"
+        numbers = range(5)
+        text = self.text(
+            listeners="\n".join(f"l{n}: {{protocol: http}}" for n in numbers),
+            rules="\n".join(
+                f"r{n}: {{priority: {n + 1}, listener: l{n}, {there}}}" for n in numbers
+            ),
+        )
+        keys = [problem.key for problem in self.examine(text).problems]
+        self.assertEqual(keys, [f"listeners.l{n}.host_names" for n in numbers[1:]])
+
     def test_same_host_name(self) -> None:
         """
         A host name belongs to one listener of a port.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from appgw.config import shapes
 from tests.config.samples import ConfigCase
 
 
@@ -276,3 +277,15 @@ class ShapeTests(ConfigCase):
         text = "".join(f"key{number}: 1\n" for number in range(5000))
         problems = self.examine(self.text(text)).problems
         self.assertEqual(len(problems), 1000)
+
+    def test_error_after_a_flood(self) -> None:
+        """
+        No number of warnings hides an error.
+        """
+        self.write("key", b"k" * 16, mode=0o644)
+        self.patch(shapes, "MOST_PROBLEMS", 1)
+        text = self.text("affinity: {key_file: key}\nmistake: 1\n")
+        examination = self.examine(text)
+        self.assertIsNone(examination.config)
+        keys = [problem.key for problem in examination.problems]
+        self.assertEqual(keys, ["affinity.key_file", "mistake"])
