@@ -8,6 +8,8 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.client import HTTPException
+from subprocess import TimeoutExpired
 
 import attrs
 
@@ -25,6 +27,7 @@ EXTRA_CASES = ("resumed",)
 IDLE_CONNECTIONS = 1000
 IDLE_ROUNDS = 3
 LOG_FLUSH = 1.5
+FAILURES = (BenchError, OSError, HTTPException, TimeoutExpired)
 
 
 def turns(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
@@ -147,6 +150,6 @@ class Run:
     def _noting(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (BenchError, OSError) as error:
+        except FAILURES as error:
             self.results.failures.append(f"{what}: {error}")
             self.say(self.results.failures[-1])
