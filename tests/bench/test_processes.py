@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -23,6 +24,10 @@ CORE = min(os.sched_getaffinity(0))
 def stat(name: str) -> str:
     before = " ".join(str(number) for number in range(3, 14))
     return f"4711 ({name}) {before} 500 300 20 10 " + "0 " * 30
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 class ReadTests(SynchronousTestCase):
@@ -65,10 +70,13 @@ class ReadTests(SynchronousTestCase):
 
 class RunningTests(SynchronousTestCase):
     def setUp(self) -> None:
+        """
+        Make a folder for what the programs write.
+        """
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
 
-    def wait_for(self, process: Running, text: str) -> None:
+    def _wait_for(self, process: Running, text: str) -> None:
         limit = time.monotonic() + 20
         while text not in process.output.read_text():
             self.assertLess(time.monotonic(), limit, "it never said so")
@@ -80,7 +88,7 @@ class RunningTests(SynchronousTestCase):
         """
         script = "sleep 600 & sleep 600 & echo started; wait"
         with running("sh", ["sh", "-c", script], CORE, self.folder) as process:
-            self.wait_for(process, "started")
+            self._wait_for(process, "started")
             leader = process.process.pid
             self.assertEqual(len(family(leader)), 3)
             self.assertGreater(process.memory(), 0)
@@ -100,14 +108,12 @@ class RunningTests(SynchronousTestCase):
         """
         A program ends when the block is left by an exception, as by Ctrl-C.
         """
-        leaders = []
-        try:
-            with running("sleep", ["sleep", "600"], CORE, self.folder) as process:
-                leaders.append(process.process.pid)
-                raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            pass
-        self.assertEqual(family(leaders[0]), [])
+        block = running("sleep", ["sleep", "600"], CORE, self.folder)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.assertRaises(KeyboardInterrupt))
+            leader = stack.enter_context(block).process.pid
+            interrupt()
+        self.assertEqual(family(leader), [])
 
     def test_core(self) -> None:
         """
@@ -115,7 +121,7 @@ class RunningTests(SynchronousTestCase):
         """
         command = ["sh", "-c", "taskset -p $$; echo done"]
         with running("sh", command, CORE, self.folder) as process:
-            self.wait_for(process, "done")
+            self._wait_for(process, "done")
             mask = process.output.read_text().split("mask: ")[1].split()[0]
         self.assertEqual(int(mask, 16), 1 << CORE)
 
