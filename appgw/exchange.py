@@ -68,7 +68,7 @@ class Means:
 
     Attributes:
         record: takes the outcome of each exchange.
-        pin_refused: told of each refusal: pool, setting, label, reason.
+        pin_refused: told of each refusal: pool, setting, candidate, reason.
         seconds, wall: monotonic seconds, and seconds since the epoch.
         date: the Date field's value, from seconds since the epoch.
         new_id: makes a trace id, 32 hexadecimal digits.
@@ -77,7 +77,7 @@ class Means:
 
     connections: Connections
     record: Callable[[Outcome], None]
-    pin_refused: Callable[[str, str, str, str], None]
+    pin_refused: Callable[[str, str, Candidate, str], None]
     seconds: Callable[[], float]
     wall: Callable[[], float]
     date: Callable[[float], bytes]
@@ -260,9 +260,7 @@ class Exchange:
         if isinstance(error, PinRefused):
             pool, setting = self.pool.pair
             self.outcome.verdict = error.verdict
-            self._means.pin_refused(
-                pool, setting, candidate.label, error.verdict.reason
-            )
+            self._means.pin_refused(pool, setting, candidate, error.verdict.reason)
             self.log.warn("{refusal}", refusal=str(error))
             return Refusal.PIN_REFUSED
         self.log.info(
@@ -280,7 +278,8 @@ class Exchange:
             False if a kept connection was closed under a request that may be
             repeated, before anything came back.
         """
-        repeatable = stream.reused and self._send(stream)
+        kept = stream.reused
+        repeatable = self._send(stream) and kept
         try:
             body, ended = await _happening()
         except StreamLost as lost:
