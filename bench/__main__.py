@@ -84,17 +84,23 @@ def block(results: Results, cases: tuple[str, ...]) -> str:
 
 def prepare(ground: Ground) -> None:
     """
-    Move this process beside the load, let everybody have many sockets, and make
-    a polite end of it an exit that ends the children too.
+    Move this process beside the load, and let everybody have many sockets.
     """
     os.sched_setaffinity(0, {ground.load_core})
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
+
+def end_tidily() -> None:
+    """
+    Make each usual signal an exit, by which everything that was started ends.
+    """
+
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, leave)
 
 
 def write(results: Results, cases: tuple[str, ...]) -> None:
@@ -145,6 +151,7 @@ def main(
     Only the ratios of one run mean something. The exit is 1 if a limit does not
     hold or something could not be measured.
     """
+    end_tidily()
     try:
         with laid(cores()) as ground, backend(ground):
             prepare(ground)
