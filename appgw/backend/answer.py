@@ -117,8 +117,11 @@ class AnswerParser:
         if self.complete:
             self._surplus = True
             return
-        if not self._headers_done and self._pending + len(data) > 2 * MAX_HEAD:
-            raise BadAnswer("a head without an end")
+        if not self._headers_done and len(data) > MAX_HEAD:
+            # Of a head that does not end, llhttp shall see no more than this.
+            self.feed(data[:MAX_HEAD])
+            self.feed(data[MAX_HEAD:])
+            return
         pieces = len(self.body)
         try:
             self._parser.feed_data(data)
