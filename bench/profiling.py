@@ -34,7 +34,7 @@ def profile(ground: Ground, case: str, seconds: int, lines: int = 40) -> None:
 
     with started(PEERS["appgw"], ground, wrap=wrap) as gateway:
         wait_for(gateway)
-        check_answers(gateway, ground)
+        check_answers(gateway, ground, [case])
         load = drive(gateway, ground, case, seconds)
     print(f"{load.requests} requests in {load.seconds:.1f} s")
     pstats.Stats(str(path)).sort_stats("tottime").print_stats(lines)
