@@ -1,0 +1,27 @@
+"""
+The ``appgw`` command.
+"""
+
+from __future__ import annotations
+
+import click
+
+from appgw.cli.check import check
+from appgw.cli.demo import demo
+from appgw.cli.explain import explain
+from appgw.cli.pins import pins
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="appgw")
+def main() -> None:
+    """
+    An application gateway that pins the certificates of its backends.
+
+    These commands look at things; to run a gateway:
+    twistd appgw --config FILE
+    """
+
+
+for command in (check, explain, pins, demo):
+    main.add_command(command)
