@@ -32,6 +32,8 @@ from twisted.internet.interfaces import INegotiated, ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from appgw.records import Connection
+
 RECORD: Final = 16384
 """The most that one TLS record carries, in bytes."""
 
@@ -338,7 +340,7 @@ class TLSServer(_TLS, tcp.Server):
     ) -> None:
         # Reading starts in the base class: TLS has to be there before.
         sock.setblocking(False)
-        self.tls = SSL.Connection(server.tls.context(), sock)
+        self.tls = Connection(server.tls.context(), sock)
         self.tls.set_accept_state()
         super().__init__(sock, protocol, client, server, sessionno, reactor)
         server.handshaking[self] = reactor.seconds() + HANDSHAKE_TIMEOUT
@@ -451,7 +453,7 @@ class TLSClient(_TLS, tcp.Client):
     def _connectDone(self) -> None:
         terms = self.connector.terms
         self.connector.await_handshake(self)
-        self.tls = SSL.Connection(terms.context, self.socket)
+        self.tls = Connection(terms.context, self.socket)
         self.tls.set_connect_state()
         terms.prepare(self.tls)
         self.startReading()

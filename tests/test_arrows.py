@@ -16,7 +16,7 @@ ROOT = Path(appgw.__file__).parent
 
 LAYERS = (
     ("appgw", "appgw.config", "appgw.route", "appgw.backend", "appgw.listen"),
-    ("appgw.message", "appgw.refusal"),
+    ("appgw.message", "appgw.refusal", "appgw.records", "appgw.poller"),
     ("appgw.config.model",),
     (
         "appgw.config.*",
