@@ -19,24 +19,17 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any, Final
 
-import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appgw.backend.connections import (
-    Connections,
-    Stream,
-    StreamLost,
-    TooManyConnections,
-)
+from appgw.backend.connections import Stream, StreamLost, TooManyConnections
 from appgw.backend.pool import Candidate, Pool
 from appgw.backend.trust import PinRefused
-from appgw.listen.answers import page
 from appgw.listen.request import Request, trailer_allowed
+from appgw.means import Means, Refused, Valve, happening, refuse, why_not
 from appgw.message import Headers, ResponseHead
 from appgw.record import Outcome
 from appgw.refusal import Refusal
@@ -49,63 +42,6 @@ IDEMPOTENT: Final = frozenset(
 """RFC 9110, 9.2.2."""
 
 _EXPECT: Final = (b"Expect", b"100-continue")
-
-
-class Refused(Exception):  # noqa: N818 - says what happened
-    """
-    The exchange ends with our own answer, or is cut short.
-    """
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
-
-
-@attrs.frozen(eq=False, kw_only=True)
-class Means:
-    """
-    What every exchange of a gateway works with.
-
-    Attributes:
-        record: takes the outcome of each exchange.
-        pin_refused: told of each refusal: pool, setting, candidate, reason.
-        seconds, wall: monotonic seconds, and seconds since the epoch.
-        date: the Date field's value, from seconds since the epoch.
-        new_id: makes a trace id, 32 hexadecimal digits.
-        forwarded_for_port: X-Forwarded-For carries ports, as Azure's does.
-    """
-
-    connections: Connections
-    record: Callable[[Outcome], None]
-    pin_refused: Callable[[str, str, Candidate, str], None]
-    seconds: Callable[[], float]
-    wall: Callable[[], float]
-    date: Callable[[float], bytes]
-    new_id: Callable[[], str]
-    forwarded_for_port: bool = False
-
-
-@types.coroutine
-def _happening() -> Generator[None, Any, Any]:
-    """
-    Wait for the next event; it is returned, or raised.
-    """
-    return (yield)
-
-
-@attrs.frozen(eq=False)
-class _Valve:
-    """
-    Lets one side's pressure stop the other side's flow (IPushProducer).
-    """
-
-    pauseProducing: Callable[[], None]
-    resumeProducing: Callable[[], None]
-
-    def stopProducing(self) -> None:
-        """
-        Nothing: whoever lost its connection is told so by itself.
-        """
 
 
 class Exchange:
@@ -243,32 +179,18 @@ class Exchange:
         except TooManyConnections:
             return Refusal.OVERLOADED
         attempt.addBoth(self._connected)
-        stream = await _happening()
-        now = means.seconds()
+        stream = await happening()
         if isinstance(stream, Stream):
+            now = means.seconds()
             candidate.connected(now)
             self.outcome.connect_time = now - began
             self.request.resume()
             return stream
-        return self._not_connected(candidate, stream, now)
-
-    def _not_connected(
-        self, candidate: Candidate, failure: Failure, now: float
-    ) -> Refusal:
-        error = failure.value
-        candidate.refused(now)
+        error = stream.value
         if isinstance(error, PinRefused):
-            pool, setting = self.pool.pair
             self.outcome.verdict = error.verdict
-            self._means.pin_refused(pool, setting, candidate, error.verdict.reason)
-            self.log.warn("{refusal}", refusal=str(error))
-            return Refusal.PIN_REFUSED
-        self.log.info(
-            "No connection to {label}: {why}",
-            label=candidate.label,
-            why=failure.getErrorMessage(),
-        )
-        return Refusal.NO_MEMBER
+            means.pin_refused(*self.pool.pair, candidate, error.verdict.reason)
+        return why_not(stream, candidate, means)
 
     async def _carried(self, stream: Stream) -> bool:
         """
@@ -281,7 +203,7 @@ class Exchange:
         kept = stream.reused
         repeatable = self._send(stream) and kept
         try:
-            body, ended = await _happening()
+            body, ended = await happening()
         except StreamLost as lost:
             self._stream = None
             if lost.untouched and repeatable:
@@ -343,7 +265,7 @@ class Exchange:
         if not last:
             self._body = b""
             stream.transport.registerProducer(
-                _Valve(request.pause, request.resume), True
+                Valve(request.pause, request.resume), True
             )
         elif request.trailers:
             stream.finish(request.trailers)
@@ -361,9 +283,9 @@ class Exchange:
         Pass on the rest of an answer whose head has gone out.
         """
         request = self.request
-        request.registerProducer(_Valve(self._hold, self._release), True)
+        request.registerProducer(Valve(self._hold, self._release), True)
         try:
-            await _happening()
+            await happening()
         except StreamLost as lost:
             self._stream = None
             raise Refused(Refusal.BACKEND_CLOSED) from lost
@@ -531,14 +453,6 @@ class Exchange:
         self._moved = self._means.seconds()
         if self._stream is not None:
             self._stream.resume()
-
-
-def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> None:
-    """
-    Write our own answer to *request*.
-    """
-    head, body = page(refusal, trace_id, means.date(means.wall()))
-    request.respond(head, body, True)
 
 
 def _allowed(trailers: Headers | None) -> Headers | None:

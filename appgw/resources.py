@@ -16,8 +16,9 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from appgw.backend.pool import Pair, Pool
-from appgw.exchange import Exchange, Means, refuse
+from appgw.exchange import Exchange
 from appgw.listen.request import Request
+from appgw.means import Means, refuse
 from appgw.message import Headers, ResponseHead
 from appgw.record import Outcome
 from appgw.route.decide import Forward, Refuse, decide

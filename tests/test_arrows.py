@@ -28,6 +28,7 @@ LAYERS = (
     ("appgw.listen.*", "appgw.record"),
     ("appgw.access_format", "appgw.counters"),
     ("appgw.access_log",),
+    ("appgw.means",),
     ("appgw.exchange",),
     ("appgw.resources",),
     ("appgw.service",),
