@@ -70,10 +70,12 @@ def _bindings(config: Config, places: Places) -> Iterator[Finding]:
         if first != name and rule.listener:
             found = f"{rule.listener!r}, which rule {first!r} has"
             yield Finding(("rules", name, "listener"), found, "one rule a listener")
-    if not all(places.sound("rules", name, "listener") for name in config.rules):
+    # A rule that can't be read may have been meant for any of them.
+    readable = all(rule.listener for rule in config.rules.values())
+    if not readable or (not config.rules and not places.sound("rules")):
         return
     for name in config.listeners:
-        if name not in bound and places.sound("rules"):
+        if name not in bound:
             expected = "a rule, as without one each request is answered with 404"
             yield Finding(("listeners", name), "no rule for it", expected, "warning")
 

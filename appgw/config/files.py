@@ -172,9 +172,8 @@ def unpacked(pfx: bytes, password: bytes | None) -> tuple[bytes, bytes]:
             found=f"a file that doesn't open {given}",
         ) from None
     if store.cert is None or store.key is None:
-        missing = "certificate" if store.cert is None else "private key"
         raise UnfitError(
-            "a PFX file with both certificate and key", found=f"no {missing} in it"
+            "a PFX file with certificate and key", found="no such pair in the file"
         )
     leaf = _sound(store.cert.certificate)
     others = [_sound(extra.certificate) for extra in store.additional_certs]

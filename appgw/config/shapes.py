@@ -117,6 +117,9 @@ class Reader:
         Read a mapping with known keys; those left out are not in the answer.
         """
         values: dict[str, Any] = {}
+        if not isinstance(node, yaml.MappingNode):
+            for name in keys:
+                self.places.distrust((*path, name))
         for name, value in self.pairs(node, path, f"a mapping with {_list(keys)}"):
             here = (*path, name)
             if name not in keys:
@@ -128,7 +131,7 @@ class Reader:
                 continue
             here = (*path, name)
             # A mapping that is none, and a key misspelt, were reported.
-            if isinstance(node, yaml.MappingNode) and self.places.sound(*here):
+            if self.places.sound(*here):
                 self.report(here, "nothing", "a value, as this key is required")
             if key.instead is not BROKEN:
                 values[name] = key.instead

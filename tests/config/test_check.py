@@ -219,6 +219,14 @@ class LaterTests(ConfigCase):
             )
             self.only(text, "redirects.out.target_listener")
 
+    def test_probe_without_text(self) -> None:
+        """
+        A body to look for has a character at least, and 4090 at most.
+        """
+        for body in ("''", "x" * 4091):
+            text = f"probes:\n  up: {{path: /, match: {{body: {body}}}}}  # here\n"
+            self.only(self.text(text), "probes.up.match.body")
+
     def test_impatient_probe(self) -> None:
         """
         A probe that outlasts its interval is a warning.

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
+    pkcs12,
 )
 
 from appgw.config import files
@@ -52,8 +53,14 @@ class CertificateFileTests(ConfigCase):
         Folders, pipes and devices are not read.
         """
         os.mkfifo(self.folder / "pipe")
-        for name in (".", "pipe", "/dev/zero", "/dev/null"):
-            self.only(self.shop(f"certificate_file: {name}, key_file: shop.key"), CERT)
+        for name, said in (
+            (".", "Is a directory"),
+            ("pipe", "which is no file"),
+            ("/dev/zero", "which is no file"),
+            ("/dev/null", "which is no file"),
+        ):
+            text = self.shop(f"certificate_file: {name}, key_file: shop.key")
+            self.assertIn(said, self.only(text, CERT).found)
 
     def test_too_large(self) -> None:
         """
@@ -201,6 +208,17 @@ class PfxTests(ConfigCase):
         for data in (b"", b"hello", pem(self.leaf)):
             self.write("shop.pfx", data)
             self.only(self.text(certificates=self.text_of), PFX)
+
+    def test_half(self) -> None:
+        """
+        A PFX file without certificate or without key is an error.
+        """
+        for key, leaf in ((None, self.leaf), (self.key, None)):
+            how = NoEncryption()
+            data = pkcs12.serialize_key_and_certificates(None, key, leaf, None, how)
+            self.write("shop.pfx", data)
+            text = self.text(certificates="shop: {pfx_file: shop.pfx}  # here")
+            self.assertIn("no such pair", self.only(text, PFX).found)
 
     def test_circle(self) -> None:
         """

@@ -204,6 +204,12 @@ class LogTests(ConfigCase):
         text = self.text("access_log: {file: none/access.log}  # here\n")
         self.only(text, "access_log.file", "warning")
 
+    def test_no_path(self) -> None:
+        """
+        An empty path is none.
+        """
+        self.only(self.text("access_log: {file: ''}  # here\n"), "access_log.file")
+
     def test_format(self) -> None:
         """
         The formats are known by their names.

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import yaml
+
 from appgw.config import shapes
+from appgw.config.problems import Places
 from tests.config.samples import ConfigCase
 
 
@@ -269,6 +272,16 @@ class ShapeTests(ConfigCase):
         text = self.text('probes: {"a\\u202eb\\n": {path: /}}  # here\n')
         problem = self.only(text, r"probes.'a\u202eb\n'")
         self.assertNotIn("\u202e", str(problem))
+
+    def test_text_of_any_kind(self) -> None:
+        """
+        Where every text would do, a list still doesn't.
+        """
+        reader = shapes.Reader(self.folder, Places())
+        node = yaml.compose("[a]", Loader=yaml.SafeLoader)
+        self.assertIs(shapes.text(str)(reader, node, ("a",)), shapes.BROKEN)
+        [problem] = reader.problems
+        self.assertEqual((problem.key, problem.expected), ("a", "text"))
 
     def test_flood(self) -> None:
         """
