@@ -18,7 +18,6 @@ Rules:
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -110,14 +109,19 @@ class Exchange:
         self._go_on(None)
 
     def _go_on(self, event: Any) -> None:
+        # try costs nothing here; contextlib.suppress costs half a µs.
         if self._life is not None:
-            with contextlib.suppress(StopIteration):
+            try:  # noqa: SIM105
                 self._life.send(event)
+            except StopIteration:
+                pass
 
     def _throw(self, error: Exception) -> None:
         if self._life is not None:
-            with contextlib.suppress(StopIteration):
+            try:  # noqa: SIM105
                 self._life.throw(error)
+            except StopIteration:
+                pass
 
     async def _live(self) -> None:
         try:

@@ -168,9 +168,9 @@ class Channel:
         except httptools.HttpParserError as error:
             self._doubt(_meaning(str(error)))
         if self._reading is None:
-            if self._deaf:
-                return
-            self._count_head(len(data))
+            # The usual request comes whole, and leaves nothing to count.
+            if self._target or self._fields or self._head_since is not None:
+                self._count_head(len(data))
         elif self._reading is reading and reading is not None:
             self._count_lines(len(data), reading.received - before)
 
@@ -244,15 +244,6 @@ class Channel:
 
     # What the parser calls.
 
-    def on_message_begin(self) -> None:
-        """
-        A new request line begins.
-        """
-        if not self._synthetic:
-            self._target = b""
-            self._fields = Headers()
-            self._began = True
-
     def on_url(self, url: bytes) -> None:
         """
         A piece of the target.
@@ -283,7 +274,7 @@ class Channel:
         request = Request(self, head, parser.should_keep_alive(), None)
         request.expects_continue = fields
         self._target, self._fields = b"", Headers()
-        self._head_bytes, self._head_since = 0, None
+        self._began = True
         self._lines = self._overhead = 0
         length = head.content_length
         if length is not None and length > self.door.max_request_body:

@@ -116,7 +116,7 @@ class Request:
         self._chunks: list[bytes] = []
         self._chunked = False
         self._reader: Reader | None = None
-        self._told = 0
+        self._told = False
         self._trailer_bytes = 0
 
     # From the channel.
@@ -166,7 +166,6 @@ class Request:
             reader.client_lost(self.broken)
         elif self._chunks or (self.complete and not self._told):
             self.moved = self.channel.door.seconds()
-            self._told = self.complete
             reader.body_received()
 
     def lose(self, refusal: Refusal) -> None:
@@ -198,6 +197,7 @@ class Request:
         Return what of the body has come since, which may be nothing.
         """
         chunks = self._chunks
+        self._told = self.complete
         if not chunks:
             return b""
         self._chunks = []
