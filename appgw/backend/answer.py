@@ -26,9 +26,27 @@ body, and interim responses before the final one."""
 IDLE_TIMEOUT: Final = 60.0
 """Seconds, unless the backend names less (Keep-Alive: timeout)."""
 
-_FRAMING: Final = frozenset(
-    (b"content-length", b"transfer-encoding", b"keep-alive"),
-)
+_REMEMBERED: Final = 512
+
+
+class _Framing(dict[bytes, bytes]):
+    """
+    Names as written on the wire -> the lower-case name of those that frame a
+    message, empty for all others. Bounded, as a backend chooses the names.
+    """
+
+    def __missing__(self, name: bytes) -> bytes:
+        lower = name.lower()
+        framing = (b"content-length", b"transfer-encoding", b"keep-alive")
+        found = lower if lower in framing else b""
+        if len(name) <= 64:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[name] = found
+        return found
+
+
+_FRAMING: Final = _Framing()
 _TIMEOUT: Final = re.compile(rb"timeout=(\d{1,6})\b", re.IGNORECASE)
 
 
@@ -228,14 +246,14 @@ class AnswerParser:
         """
         length = coding = None
         for name, value in self._fields:
-            lower = name.lower()
-            if lower not in _FRAMING:
+            kind = _FRAMING[name]
+            if not kind:
                 continue
-            if lower == b"content-length":
+            if kind == b"content-length":
                 if length is not None or not value.isdigit() or len(value) > 19:
                     raise BadAnswer("a Content-Length that is none")
                 length = int(value)
-            elif lower == b"transfer-encoding":
+            elif kind == b"transfer-encoding":
                 if coding is not None or value.lower() != b"chunked":
                     raise BadAnswer("a transfer coding other than chunked")
                 coding = value
