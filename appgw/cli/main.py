@@ -12,7 +12,7 @@ from appgw.cli.explain import explain
 from appgw.cli.pins import pins
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @click.version_option(package_name="appgw")
 def main() -> None:
     """

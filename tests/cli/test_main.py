@@ -35,7 +35,7 @@ class MainTests(SynchronousTestCase):
         Each command explains itself.
         """
         for command in main.commands:
-            result = CliRunner().invoke(main, [command, "-h"])
+            result = CliRunner().invoke(main, [command, "--help"])
             self.assertEqual(result.exit_code, 0)
             self.assertIn(f"Usage: main {command} [OPTIONS]", result.output)
 
@@ -51,17 +51,15 @@ class MainTests(SynchronousTestCase):
         """
         An unknown command is an error of usage.
         """
-        result = CliRunner().invoke(main, ["chekc"])
+        result = CliRunner().invoke(main, ["examine"])
         self.assertEqual(result.exit_code, 2)
-        self.assertIn("chekc", result.output)
+        self.assertIn("examine", result.output)
 
     def test_entry_point(self) -> None:
         """
         Installing the package installs the command.
         """
-        [entry] = importlib.metadata.entry_points(
-            group="console_scripts", name="appgw"
-        )
+        [entry] = importlib.metadata.entry_points(group="console_scripts", name="appgw")
         self.assertIs(entry.load(), main)
 
     def test_no_reactor(self) -> None:
