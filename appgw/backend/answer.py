@@ -47,6 +47,7 @@ class _Framing(dict[bytes, bytes]):
 
 
 _FRAMING: Final = _Framing()
+_CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 _TIMEOUT: Final = re.compile(rb"timeout=(\d{1,6})\b", re.IGNORECASE)
 
 
@@ -97,7 +98,7 @@ class AnswerParser:
         self._pending = 0
         self._interims = 0
         self._chunked = False
-        self._overhead = 0
+        self._overhead = self._trailer_bytes = 0
 
     @property
     def reusable(self) -> bool:
@@ -135,32 +136,43 @@ class AnswerParser:
         if self.complete:
             self._surplus = True
             return
-        if not self._headers_done and len(data) > MAX_HEAD:
-            # Of a head that does not end, llhttp shall see no more than this.
-            self.feed(data[:MAX_HEAD])
-            self.feed(data[MAX_HEAD:])
+        if not self._headers_done and len(data) > MAX_HEAD - self._pending:
+            self._feed_long_head(data)
             return
         pieces = len(self.body)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            raise BadAnswer("101 without an upgrade") from None
-        except httptools.HttpParserCallbackError as error:
-            if self._surplus:
-                return
-            if isinstance(error.__context__, BadAnswer):
-                raise error.__context__ from None
-            raise
         except httptools.HttpParserError as error:
-            if not self.complete:
-                raise BadAnswer(str(error)) from None
-            self._surplus = True
+            self._stumbled(error)
         if not self._headers_done:
             self._pending += len(data)
-            if self._pending > MAX_HEAD:
-                raise BadAnswer("a head past 32 KiB")
         elif self._chunked and not self.complete:
             self._count_lines(len(data), self.body[pieces:])
+
+    def _stumbled(self, error: httptools.HttpParserError) -> None:
+        """
+        Tell a bad answer from bytes behind a good one, and from our own bugs.
+        """
+        if self.complete:
+            self._surplus = True
+            return
+        cause = error.__context__
+        if isinstance(cause, BadAnswer):
+            raise cause from None
+        if isinstance(error, httptools.HttpParserCallbackError):
+            raise error
+        raise BadAnswer(str(error)) from None
+
+    def _feed_long_head(self, data: bytes) -> None:
+        """
+        Of a head that does not end, llhttp shall see no more than the limit.
+        """
+        room = MAX_HEAD - self._pending
+        if room:
+            self.feed(data[:room])
+        if not self._headers_done and self._pending >= MAX_HEAD:
+            raise BadAnswer("a head past 32 KiB")
+        self.feed(data[room:])
 
     def _count_lines(self, size: int, pieces: list[bytes]) -> None:
         body = sum(map(len, pieces))
@@ -199,7 +211,8 @@ class AnswerParser:
         if self.trailers is None:
             self.trailers = Headers()
         self.trailers.append((name, value))
-        if len(self.trailers) > MAX_FIELDS:
+        self._trailer_bytes += len(name) + len(value)
+        if len(self.trailers) > MAX_FIELDS or self._trailer_bytes > MAX_LINES:
             raise BadAnswer("too many trailers")
 
     def on_headers_complete(self) -> None:
@@ -210,6 +223,8 @@ class AnswerParser:
         self._pending = 0
         parser = self._parser
         status = parser.get_status_code()
+        if self._reason != b"OK" and _CONTROL.search(self._reason):
+            raise BadAnswer("control bytes in the reason phrase")
         if status < 200:
             self._take_interim(status)
             return
@@ -219,7 +234,7 @@ class AnswerParser:
         length, chunked = self._framing(version)
         self._keep_alive = parser.should_keep_alive()
         head_only = self._head_only
-        bodiless = head_only or status == 304 or status == 204
+        bodiless = head_only or status in (204, 304)
         if bodiless:
             if head_only:
                 # llhttp waits for a body that does not come.
@@ -238,6 +253,9 @@ class AnswerParser:
         self._interims += 1
         if status < 100 or status == 101 or self._interims > MAX_INTERIM:
             raise BadAnswer("no such interim response")
+        # Nothing of this counts against the final head, which may lie here too.
+        self._headers_done = False
+        self._pending = -MAX_HEAD
         self.interim.append(ResponseHead(status, self._reason, self._fields, 0))
 
     def _framing(self, version: str) -> tuple[int | None, bool]:
@@ -286,5 +304,8 @@ class AnswerParser:
         """
         An answer is whole, or an interim one.
         """
-        if self._parser.get_status_code() >= 200:
+        if self.complete:
+            # Behind an answer to HEAD: a body that llhttp has seen end.
+            self._surplus = self._chunked or self._surplus
+        elif self._parser.get_status_code() >= 200:
             self.complete = True

@@ -4,6 +4,7 @@ A gateway between backends that follow a script and clients that send bytes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -129,10 +130,8 @@ class _Scripted(Conversation):
         running.addErrback(self.backend.test.broken.append)  # type: ignore[attr-defined]
 
     async def _follow(self) -> None:
-        try:
+        with contextlib.suppress(Truncated):
             await self.backend.script(self)
-        except Truncated:
-            pass
 
     async def request(self) -> Message:
         """
