@@ -5,9 +5,10 @@ Endpoints over our transports: how the rest of the code listens and connects.
 from __future__ import annotations
 
 import socket
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
+from OpenSSL import SSL
 from twisted.internet import error, tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
@@ -15,20 +16,57 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from appgw.transport import (
-    HANDSHAKE_TIMEOUT,
-    ClientTerms,
-    PlainClient,
-    PlainServer,
-    ServerTerms,
-    TLSClient,
-    TLSServer,
-)
+from appgw.transport import PlainClient, PlainServer, TLSClient, TLSServer
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for TCP alone."""
 
-BACKLOG: Final = 1024
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds, on either side."""
+
+
+class ServerTerms(Protocol):
+    """
+    What a port asks of whoever decides on TLS for its clients.
+    """
+
+    def context(self) -> SSL.Context:
+        """
+        The context to begin a handshake with.
+        """
+
+    def established(self, connection: SSL.Connection) -> Any:
+        """
+        Judge a finished handshake: the facts of it, or an exception.
+        """
+
+    def refused(self, error: Exception) -> bytes:
+        """
+        Note a failed handshake; plain text to answer it with, or nothing.
+        """
+
+
+class ClientTerms(Protocol):
+    """
+    What a connection to a backend asks of whoever decides on trust.
+    """
+
+    context: SSL.Context
+
+    def prepare(self, connection: SSL.Connection) -> None:
+        """
+        Set what is the connection's own, such as the SNI.
+        """
+
+    def admit(self, connection: SSL.Connection) -> Any:
+        """
+        Judge the peer after its handshake: a verdict, or an exception.
+        """
+
+    def failure(self, connection: SSL.Connection, error: Exception) -> Exception:
+        """
+        Say why a handshake failed.
+        """
 
 
 class _Mute:
@@ -74,6 +112,8 @@ class ServerPort(tcp.Port):
         tls: the terms of TLS; None for plain http.
     """
 
+    reactor: Any
+
     def __init__(
         self,
         reactor: Any,
@@ -90,6 +130,18 @@ class ServerPort(tcp.Port):
         self.transport = PlainServer if tls is None else TLSServer
         self.handshaking: dict[TLSServer, float] = {}
 
+    def began(self, transport: TLSServer) -> None:
+        """
+        Note a handshake that begins.
+        """
+        self.handshaking[transport] = self.reactor.seconds() + HANDSHAKE_TIMEOUT
+
+    def settled(self, transport: TLSServer) -> None:
+        """
+        Forget a handshake that is over.
+        """
+        self.handshaking.pop(transport, None)
+
     def sweep(self, now: float) -> None:
         """
         End the handshakes whose time is up; *now* in reactor seconds.
@@ -100,7 +152,7 @@ class ServerPort(tcp.Port):
                 break
             late.append(transport)
         for transport in late:
-            transport.abortConnection()
+            transport.give_up()
 
 
 @implementer(IStreamServerEndpoint)
@@ -118,7 +170,7 @@ class ServerEndpoint:
     listening: socket.socket
     tls: ServerTerms | None = None
 
-    def listen(self, protocolFactory: Factory) -> Deferred[ServerPort]:
+    def listen(self, protocolFactory: Any) -> Deferred[Any]:
         """
         Begin to accept; fires at once with the port.
         """
@@ -133,6 +185,7 @@ class _Dialer(tcp.Connector):
     """
 
     terms: Any = None
+    handshake_timeout = HANDSHAKE_TIMEOUT
 
     def _makeTransport(self) -> Any:
         kind = PlainClient if self.terms is None else TLSClient
@@ -145,7 +198,7 @@ class _Dialer(tcp.Connector):
         self.cancelTimeout()
         late = error.TimeoutError(string="the TLS handshake took too long")
         self.timeoutID = self.reactor.callLater(
-            HANDSHAKE_TIMEOUT, transport.failIfNotConnected, late
+            self.handshake_timeout, transport.failIfNotConnected, late
         )
 
 
@@ -162,15 +215,28 @@ class _Attempt(ClientFactory):
         self.connector: Any = None
 
     def _cancel(self, outcome: Deferred[Any]) -> None:
-        self.connector.stopConnecting()
+        dialer = self.connector
+        outcome.errback(error.ConnectingCancelledError(dialer.getDestination()))
+        if dialer.state == "connecting":
+            dialer.stopConnecting()
+        elif dialer.state == "connected":
+            # In the moment before it would have been handed out.
+            dialer.transport.abortConnection()
 
     def buildProtocol(self, addr: Any) -> Any:
         """
         Build the inner protocol; it is handed out once it is connected.
         """
-        protocol = self.inner.buildProtocol(addr)
+        try:
+            protocol = self.inner.buildProtocol(addr)
+        except Exception:
+            protocol = None
+            self.outcome.errback()
         if protocol is not None:
             self.connector.reactor.callLater(0, self._hand_out, protocol)
+        elif not self.outcome.called:
+            self.outcome.errback(error.NoProtocol())
+        # Twisted closes a connection that has no protocol.
         return protocol
 
     def _hand_out(self, protocol: Any) -> None:
@@ -194,22 +260,31 @@ class ClientEndpoint:
     Args:
         address: an IP address, without brackets.
         terms: who decides on trust; None for plain TCP.
+        connect_timeout, handshake_timeout: seconds.
     """
 
     reactor: Any
     address: str
     port: int
     terms: ClientTerms | None = None
+    connect_timeout: float = CONNECT_TIMEOUT
+    handshake_timeout: float = HANDSHAKE_TIMEOUT
 
-    def connect(self, protocolFactory: Factory) -> Deferred[Any]:
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """
         Fire with the protocol once a byte may be sent, or fail.
         """
         attempt = _Attempt(protocolFactory)
         dialer = _Dialer(
-            self.address, self.port, attempt, CONNECT_TIMEOUT, None, self.reactor
+            self.address,
+            self.port,
+            attempt,
+            self.connect_timeout,
+            None,
+            self.reactor,
         )
         dialer.terms = self.terms
+        dialer.handshake_timeout = self.handshake_timeout
         attempt.connector = dialer
         dialer.connect()
         return attempt.outcome

@@ -1,10 +1,10 @@
 """
 TLS straight on the socket, and plain TCP that writes at once.
 
-The one file that touches Twisted's descriptors. A transport here is Twisted's
-own ``tcp.Server`` or ``tcp.Client`` with its buffers and producers, whose
-system calls go through an ``OpenSSL.SSL.Connection`` on the descriptor. The
-rules it keeps:
+With ``appgw.immediate`` the only file that touches Twisted's descriptors. A
+transport here is Twisted's own ``tcp.Server`` or ``tcp.Client`` with its buffers
+and producers, whose system calls go through an ``OpenSSL.SSL.Connection`` on the
+descriptor. The rules it keeps:
 
 1. Before the handshake *and* the check are done only ``do_handshake`` is
    called: a send would finish the handshake and put the data on the wire.
@@ -19,128 +19,32 @@ rules it keeps:
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from OpenSSL import SSL
 from OpenSSL._util import lib as _openssl
 from twisted.internet import main, tcp
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import INegotiated, ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from appgw.immediate import READS, Immediate, Plain
 from appgw.records import Connection
 
 RECORD: Final = 16384
 """The most that one TLS record carries, in bytes."""
 
-READS: Final = 8
-"""Records taken off a socket before other connections get their turn."""
-
-HANDSHAKE_TIMEOUT: Final = 10.0
-"""Seconds, on either side."""
+# A read may have to write and a write to read: TLS 1.3 changes keys at any time.
+_WAITS: Final = (SSL.WantReadError, SSL.WantWriteError)
 
 _clear_errors: Callable[[], None] = _openssl.ERR_clear_error
 
 
-class _Immediate(FileDescriptor):
-    """
-    Writes at once what the socket takes, and lingers before it closes.
-
-    ``linger`` ends a connection whose peer may still be sending: the answer
-    is flushed, the way out closed, and what still comes in discarded, so
-    that no reset overtakes the answer (RFC 9112, 9.6).
-    """
-
-    failed: Exception | None = None
-    lingering = False
-
-    def write(self, data: bytes) -> None:
-        """
-        Send *data*, queueing what the socket does not take now.
-        """
-        if not data or not self.connected or self.failed is not None:
-            return
-        if self.disconnecting or self.lingering:
-            return
-        if not self._tempDataLen and self.offset == len(self.dataBuffer):
-            sent = self.writeSomeData(data)
-            if sent.__class__ is not int:
-                self._fail(sent)
-                return
-            if sent == len(data):
-                # A pull producer is asked for more from doWrite only.
-                if self.producer is not None and not self.streamingProducer:
-                    self.startWriting()
-                return
-            if sent:
-                data = memoryview(data)[sent:].tobytes()
-        FileDescriptor.write(self, data)
-
-    def writeSequence(self, iovec: Any) -> None:
-        """
-        Send all of *iovec* as one piece.
-        """
-        self.write(b"".join(iovec))
-
-    def _fail(self, error: Exception) -> None:
-        self.failed = error
-        self.reactor.callLater(0, self._lose)
-
-    def _lose(self) -> None:
-        if not self.disconnected:
-            self.connectionLost(Failure(self.failed))
-
-    def unsent(self) -> int:
-        """
-        Return how many bytes wait for the socket.
-        """
-        return self._tempDataLen + len(self.dataBuffer) - self.offset
-
-    def poll(self) -> None:
-        """
-        Read now what has come already, as the reactor would in its turn.
-        """
-        if self.connected and self.failed is None:
-            result = self.doRead()
-            if result is not None and self.failed is None and self.connected:
-                self._fail(result)
-
-    def linger(self) -> None:
-        """
-        Flush, half-close, then discard until the peer closes too.
-
-        Whoever calls this bounds the wait with ``abortConnection``.
-        """
-        if not self.connected or self.disconnecting or self.lingering:
-            return
-        self.lingering = True
-        self.startReading()
-        self.loseWriteConnection()
-
-    def _discard(self) -> Exception | None:
-        try:
-            for _ in range(READS):
-                if not self.socket.recv(65536):
-                    return main.CONNECTION_LOST
-        except BlockingIOError:
-            return None
-        except OSError:
-            return main.CONNECTION_LOST
-        return None
-
-    def _closeWriteConnection(self) -> None:
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-
 @implementer(ISSLTransport, INegotiated)
-class _TLS(_Immediate):
+class _TLS(Immediate):
     """
     The TLS half, mixed in before ``tcp.Server`` or ``tcp.Client``.
     """
@@ -157,33 +61,34 @@ class _TLS(_Immediate):
         """
         return None if self.tls is None else self.tls.get_peer_certificate()
 
-    def startTLS(self, ctx: Any, normal: Any = True) -> None:
-        """
-        Refuse: this connection is TLS already.
-        """
-        raise RuntimeError("this transport speaks TLS already")
-
     def _handshake(self) -> Exception | None:
-        assert self.tls is not None
+        tls = self.tls
+        if tls is None:
+            return None  # it has failed, and the reactor did not know yet
         _clear_errors()
         try:
-            self.tls.do_handshake()
+            tls.do_handshake()
         except SSL.WantReadError:
             self.stopWriting()
             return None
         except SSL.WantWriteError:
             self.startWriting()
             return None
-        except SSL.Error as error:
+        except Exception as error:
             return self._refuse(error)
         self.stopWriting()
         try:
-            self.negotiatedProtocol = self.tls.get_alpn_proto_negotiated() or None
-            return self._established()
+            self.negotiatedProtocol = tls.get_alpn_proto_negotiated() or None
+            self._judge(tls)
         except Exception as error:
             return self._refuse(error)
+        self._open = True
+        return self._begin()
 
-    def _established(self) -> Exception | None:
+    def _judge(self, tls: SSL.Connection) -> None:
+        raise NotImplementedError  # pragma: no cover - both ends have their own
+
+    def _begin(self) -> Exception | None:
         raise NotImplementedError  # pragma: no cover - both ends have their own
 
     def _refuse(self, error: Exception) -> Exception | None:
@@ -197,14 +102,15 @@ class _TLS(_Immediate):
             return self._handshake()
         if self.lingering:
             return self._discard()
-        if self.failed is not None:
-            return self.failed
+        failed = self.failed
+        if failed is not None:
+            return failed
         _clear_errors()
         recv = self.tls.recv  # type: ignore[union-attr]
         result: Exception | None = None
         try:
             data = recv(RECORD)
-        except SSL.WantReadError:
+        except _WAITS:
             return None
         except SSL.Error as error:
             return self._ended(error)
@@ -213,7 +119,7 @@ class _TLS(_Immediate):
             try:
                 while len(records[-1]) == RECORD and len(records) < READS:
                     records.append(recv(RECORD))
-            except SSL.WantReadError:
+            except _WAITS:
                 pass
             except SSL.Error as error:
                 result = self._ended(error)
@@ -225,8 +131,6 @@ class _TLS(_Immediate):
         if isinstance(error, SSL.ZeroReturnError):
             self._clean = True
             return main.CONNECTION_DONE
-        if isinstance(error, SSL.WantWriteError):
-            self.startWriting()
         return main.CONNECTION_LOST
 
     def doWrite(self) -> Exception | None:
@@ -235,7 +139,7 @@ class _TLS(_Immediate):
         """
         if not self._open:
             return self._handshake()
-        return FileDescriptor.doWrite(self)
+        return super().doWrite()
 
     def writeSomeData(self, data: bytes) -> int | Exception:
         """
@@ -249,7 +153,7 @@ class _TLS(_Immediate):
         try:
             while sent < size:
                 sent += tls.send(memoryview(data)[sent:] if sent else data)
-        except (SSL.WantWriteError, SSL.WantReadError):
+        except _WAITS:
             pass
         except SSL.Error:
             return main.CONNECTION_LOST
@@ -260,16 +164,31 @@ class _TLS(_Immediate):
         Read again, first what OpenSSL holds already decrypted.
         """
         super().startReading()
-        if self._open and self._again is None and self.tls is not None:
-            if self.tls.pending():
-                self._again = self.reactor.callLater(0, self._read_pending)
+        tls = self.tls if self._open and self._again is None else None
+        if tls is not None and tls.pending():
+            self._again = self.reactor.callLater(0, self._read_pending)
+
+    def stopReading(self) -> None:
+        """
+        Read no more, not even what is decrypted already.
+        """
+        super().stopReading()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     def _read_pending(self) -> None:
         self._again = None
-        if self.connected and not self.disconnecting:
-            result = self.doRead()
-            if result is not None:
-                self.connectionLost(Failure(result))
+        self.poll()
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """
+        Tell the peer's close_notify from a mere end, which is a loss.
+        """
+        if self._clean:
+            super().readConnectionLost(reason)
+        else:
+            self.connectionLost(Failure(main.CONNECTION_LOST))
 
     def _postLoseConnection(self) -> Exception:
         self._clean = True
@@ -282,41 +201,23 @@ class _TLS(_Immediate):
     def _notify(self) -> None:
         if self.tls is not None and self._open:
             _clear_errors()
-            try:
+            with contextlib.suppress(SSL.Error):
                 self.tls.shutdown()
-            except SSL.Error:
-                pass
-
-    def _drop_tls(self) -> None:
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        self.tls = None
 
     def connectionLost(self, reason: Failure) -> None:
         """
         Answer or send close_notify where the end is clean, then close.
         """
         if self._clean and self.failed is None:
-            if not reason.check(ConnectionAborted):
-                self._notify()
-        self._drop_tls()
+            self._notify()
+        self.tls = None
         super().connectionLost(reason)
 
 
-class PlainServer(_Immediate, tcp.Server):
+class PlainServer(Plain, tcp.Server):
     """
     A client's connection in clear text.
     """
-
-    def doRead(self) -> Exception | None:
-        """
-        Hand what has come to the protocol.
-        """
-        if self.lingering:
-            return self._discard()
-        result: Exception | None = tcp.Server.doRead(self)
-        return self.failed or result
 
 
 class TLSServer(_TLS, tcp.Server):
@@ -338,32 +239,36 @@ class TLSServer(_TLS, tcp.Server):
         sessionno: int,
         reactor: Any,
     ) -> None:
+        self.terms = server.tls
         # Reading starts in the base class: TLS has to be there before.
         sock.setblocking(False)
-        self.tls = Connection(server.tls.context(), sock)
+        self.tls = Connection(self.terms.context(), sock)
         self.tls.set_accept_state()
         super().__init__(sock, protocol, client, server, sessionno, reactor)
-        server.handshaking[self] = reactor.seconds() + HANDSHAKE_TIMEOUT
+        # Not yet: a write would end the handshake and send.
+        self.connected = 0
+        server.began(self)
 
-    def _established(self) -> Exception | None:
-        assert self.tls is not None
-        self.server.handshaking.pop(self, None)
-        self.facts = self.server.tls.established(self.tls)
+    def _judge(self, tls: SSL.Connection) -> None:
+        self.facts = self.terms.established(tls)
+
+    def _begin(self) -> Exception | None:
+        self.server.settled(self)
+        self.connected = 1
         protocol = self.server.speaking.buildProtocol(self.getPeer())
         if protocol is None:
-            return main.CONNECTION_DONE
-        self._open = True
+            return self._postLoseConnection()
         self.protocol = protocol
         protocol.makeConnection(self)
         return None
 
     def _refuse(self, error: Exception) -> Exception | None:
-        answer = self.server.tls.refused(error)
+        answer = self.terms.refused(error)
         if not answer:
             return main.CONNECTION_LOST
         # Plain http on a TLS port: no TLS can answer, so plain text does.
-        self._drop_tls()
-        self._open = self.lingering = True
+        self.tls = None
+        self._open = self.lingering = self._writeDisconnected = True
         try:
             self.socket.send(answer)
         except OSError:
@@ -371,74 +276,45 @@ class TLSServer(_TLS, tcp.Server):
         self._closeWriteConnection()
         return None
 
+    def give_up(self) -> None:
+        """
+        End a handshake whose time is up.
+        """
+        if not self.lingering:
+            self.terms.refused(TimeoutError())
+        self.abortConnection()
+
     def connectionLost(self, reason: Failure) -> None:
         """
         Forget the handshake, then close.
         """
-        self.server.handshaking.pop(self, None)
+        self.server.settled(self)
         super().connectionLost(reason)
 
 
-class ServerTerms(Protocol):
+class _Dialled(tcp.Client):
     """
-    What a port asks of whoever decides on TLS for its clients.
-    """
-
-    def context(self) -> SSL.Context:
-        """
-        The context to begin a handshake with.
-        """
-
-    def established(self, connection: SSL.Connection) -> Any:
-        """
-        Judge a finished handshake: the facts of it, or an exception.
-        """
-
-    def refused(self, error: Exception) -> bytes:
-        """
-        Note a failed handshake; plain text to answer it with, or nothing.
-        """
-
-
-class ClientTerms(Protocol):
-    """
-    What a connection to a backend asks of whoever decides on trust.
-    """
-
-    context: SSL.Context
-
-    def prepare(self, connection: SSL.Connection) -> None:
-        """
-        Set what is the connection's own, such as the SNI.
-        """
-
-    def admit(self, connection: SSL.Connection) -> Any:
-        """
-        Judge the peer after its handshake: a verdict, or an exception.
-        """
-
-    def failure(self, connection: SSL.Connection, error: Exception) -> Exception:
-        """
-        Say why a handshake failed.
-        """
-
-
-class PlainClient(_Immediate, tcp.Client):
-    """
-    Our connection to a backend in clear text.
+    What both kinds of connection to a backend have in common.
     """
 
     verdict: Any = None
 
-    def doRead(self) -> Exception | None:
+    def createInternetSocket(self) -> socket.socket:
         """
-        Hand what has come to the protocol.
+        Make the socket; a small piece does not wait for another one's receipt.
         """
-        result: Exception | None = tcp.Client.doRead(self)
-        return self.failed or result
+        made: socket.socket = super().createInternetSocket()
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
 
 
-class TLSClient(_TLS, tcp.Client):
+class PlainClient(Plain, _Dialled):
+    """
+    Our connection to a backend in clear text.
+    """
+
+
+class TLSClient(_TLS, _Dialled):
     """
     Our connection to a backend over TLS.
 
@@ -447,7 +323,6 @@ class TLSClient(_TLS, tcp.Client):
     """
 
     tls = None
-    verdict: Any = None
     connector: Any
 
     def _connectDone(self) -> None:
@@ -459,15 +334,14 @@ class TLSClient(_TLS, tcp.Client):
         self.startReading()
         self._handshake()
 
-    def _established(self) -> Exception | None:
-        self.verdict = self.connector.terms.admit(self.tls)
-        self._open = True
-        tcp.Client._connectDone(self)
+    def _judge(self, tls: SSL.Connection) -> None:
+        self.verdict = self.connector.terms.admit(tls)
+
+    def _begin(self) -> Exception | None:
+        super()._connectDone()
         return None
 
     def _refuse(self, error: Exception) -> Exception | None:
-        assert self.tls is not None
-        self._open = False
         self.failIfNotConnected(self.connector.terms.failure(self.tls, error))
         return None
 
@@ -476,5 +350,5 @@ class TLSClient(_TLS, tcp.Client):
         Let go of TLS before the socket closes, then fail the attempt.
         """
         if not self.connected:
-            self._drop_tls()
+            self.tls = None
         super().failIfNotConnected(err)

@@ -16,7 +16,14 @@ ROOT = Path(appgw.__file__).parent
 
 LAYERS = (
     ("appgw", "appgw.config", "appgw.route", "appgw.backend", "appgw.listen"),
-    ("appgw.message", "appgw.refusal", "appgw.records", "appgw.poller"),
+    (
+        "appgw.message",
+        "appgw.refusal",
+        "appgw.records",
+        "appgw.poller",
+        "appgw.immediate",
+        "appgw.trace",
+    ),
     ("appgw.config.model",),
     (
         "appgw.config.*",
@@ -31,6 +38,7 @@ LAYERS = (
     ("appgw.means",),
     ("appgw.exchange",),
     ("appgw.resources",),
+    ("appgw.build",),
     ("appgw.service",),
     ("appgw.admin",),
     ("appgw.tap", "appgw.cli", "appgw.cli.*", "appgw.testing"),
