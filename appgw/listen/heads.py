@@ -7,7 +7,7 @@ to different readers.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from appgw.message import Headers, RequestHead
 from appgw.refusal import Refusal
@@ -33,10 +33,15 @@ class BadHead(Exception):  # noqa: N818 - it is the head that is bad
 
 
 def read_head(
-    parser: Any, target: bytes, fields: Headers, scheme: str
+    line: bytes, method: bytes, target: bytes, fields: Headers, scheme: str
 ) -> tuple[RequestHead, bool]:
     """
-    Build the head that *parser* has just completed.
+    Build the head that llhttp has just completed.
+
+    Args:
+        line: the request line as received, without its end.
+        method, target, fields: what llhttp has made of the head.
+        scheme: of the connection.
 
     Returns:
         The head, and whether the client waits for ``100 Continue``.
@@ -44,31 +49,20 @@ def read_head(
     Raises:
         BadHead: with what to answer.
     """
-    host = length = coding = expect = None
-    size = len(target)
-    for name, value in fields:
-        size += len(name) + len(value) + 4
-        lower = name.lower()
-        if lower in _JUDGED:
-            if lower == b"host":
-                if host is not None:
-                    raise BadHead(Refusal.BAD_HOST)
-                host = value
-            elif lower == b"content-length":
-                length = value
-            elif lower == b"transfer-encoding":
-                coding = value if coding is None else b"twice"
-            else:
-                expect = value if expect is None else b"twice"
-    version = _VERSIONS.get(parser.get_http_version())
+    host, length, coding, expect = _judged(fields)
+    version = _VERSIONS.get(line[-9:])
     if version is None:
         raise BadHead(Refusal.UNKNOWN_VERSION)
-    if size > MAX_HEAD or len(fields) > MAX_FIELDS:
-        raise BadHead(_too_large(target))
-    method = parser.get_method()
+    if len(line) != len(method) + len(target) + 10:
+        # More than one space between the three (RFC 9112, 3).
+        raise BadHead(Refusal.MALFORMED)
+    if len(fields) > MAX_FIELDS:
+        raise BadHead(Refusal.HEAD_TOO_LARGE)
+    if host is None:
+        if version == (1, 1):
+            raise BadHead(Refusal.NO_HOST)
+        host = b""
     authority, path, query = _read_target(method, target, host)
-    if host is None and version == (1, 1):
-        raise BadHead(Refusal.NO_HOST)
     return RequestHead(
         method,
         _SCHEMES[scheme],
@@ -81,12 +75,39 @@ def read_head(
     ), expect is not None and _expects_continue(expect, version)
 
 
-_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+def _judged(
+    fields: Headers,
+) -> tuple[bytes | None, bytes | None, bytes | None, bytes | None]:
+    """
+    Pick Host, Content-Length, Transfer-Encoding and Expect.
+    """
+    host = length = coding = expect = None
+    for name, value in fields:
+        lower = name.lower()
+        if lower in _JUDGED:
+            if lower == b"host":
+                if host is not None:
+                    raise BadHead(Refusal.BAD_HOST)
+                host = value
+            elif lower == b"content-length":
+                length = value
+            elif lower == b"transfer-encoding":
+                coding = value if coding is None else b"twice"
+            else:
+                expect = value if expect is None else b"twice"
+    return host, length, coding, expect
+
+
+# llhttp reads RTSP/1.0 and ICE/1.0 too, and 0.9 where nothing stands.
+_VERSIONS: Final = {b" HTTP/1.1": (1, 1), b" HTTP/1.0": (1, 0)}
 _SCHEMES: Final = {"http": b"http", "https": b"https"}
 
 
-def _too_large(target: bytes) -> Refusal:
-    if len(target) > MAX_HEAD - 1024:
+def too_large(target: bytes) -> Refusal:
+    """
+    Say which part of a head of more than MAX_HEAD bytes is to blame.
+    """
+    if len(target) > MAX_HEAD // 2:
         return Refusal.TARGET_TOO_LONG
     return Refusal.HEAD_TOO_LARGE
 
@@ -122,20 +143,20 @@ def _expects_continue(expect: bytes, version: tuple[int, int]) -> bool:
 
 
 def _read_target(
-    method: bytes, target: bytes, host: bytes | None
-) -> tuple[bytes | None, bytes, bytes | None]:
+    method: bytes, target: bytes, host: bytes
+) -> tuple[bytes, bytes, bytes | None]:
     """
     RFC 9112, 3.2: origin, absolute or asterisk form.
     """
-    if target[:1] != b"/" or b"#" in target:
+    if target[:1] != b"/" or b"#" in target or method == b"CONNECT":
         return _read_other_form(method, target, host)
     path, mark, query = target.partition(b"?")
     return host, path, query if mark else None
 
 
 def _read_other_form(
-    method: bytes, target: bytes, host: bytes | None
-) -> tuple[bytes | None, bytes, bytes | None]:
+    method: bytes, target: bytes, host: bytes
+) -> tuple[bytes, bytes, bytes | None]:
     if method == b"CONNECT":
         raise BadHead(Refusal.UNKNOWN_METHOD)
     if target == b"*" and method == b"OPTIONS":

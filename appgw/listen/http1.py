@@ -1,93 +1,70 @@
 """
-HTTP/1.1 and HTTP/1.0 from one client (RFC 9112).
+HTTP/1.1 and HTTP/1.0 with one client (RFC 9112).
 
-The parser is llhttp; what it lets pass and we do not is judged in ``heads``.
 A channel hands each request to the root resource of its port, one after the
-other, and answers in order. After any doubt about framing, or with a body left
-unread, the connection closes.
+other, and looks at what follows only when the answer is written: so answers are
+in order, and a client that asks without reading is not read from. After any
+doubt about framing, or with a body left unread, the connection closes.
 """
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import httptools
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from appgw.listen.heads import MAX_HEAD, BadHead, read_head
+from appgw.listen.messages import Door, Messages
 from appgw.listen.request import Request
-from appgw.message import Arrival, Headers, RequestHead
 from appgw.refusal import Refusal
-
-MAX_LINES: Final = 8192
-"""Bytes of chunk lines or trailers between two pieces of a body."""
 
 HEAD_TIMEOUT: Final = 60.0
 BODY_TIMEOUT: Final = 60.0
 IDLE_TIMEOUT: Final = 75.0
 HALF_CLOSED_TIMEOUT: Final = 2.0
 LINGER_TIMEOUT: Final = 5.0
-"""Seconds: a whole head, a body without progress, between requests, an answer
-to a client that has closed its side, and an unread rest after the answer."""
+"""
+Seconds: for a whole head; for a body, or an answer that waits for the client,
+without progress; between requests; until an answer begins for a client that has
+closed its side; and for an unread rest after the answer.
+"""
+
+DRAIN_GRACE: Final = 0.5
+"""Seconds for a request that was on its way when draining began."""
+
+MAX_UNSENT: Final = 65536
+"""Bytes of answers that wait for the client before its next request may wait."""
+
+MAX_TURN: Final = 64
+"""Requests of one client that are begun before other clients get their turn."""
 
 
-class Door(Protocol):
-    """
-    What a channel knows of the port it came through.
-    """
-
-    root: IResource
-    max_request_body: int
-    draining: bool
-    seconds: Callable[[], float]
-    channels: set[Any]
-
-    def arrival(self, transport: Any) -> Arrival:
-        """
-        Put together what is known of a connection.
-        """
-
-
-@implementer(IHalfCloseableProtocol)
-class Channel:
+@implementer(IHalfCloseableProtocol, IPullProducer)
+class Channel(Messages):
     """
     One client's connection.
 
     Args:
         door: the port's root resource and limits.
-
-    Attributes:
-        arrival: the facts of this connection.
     """
+
+    log = Logger()
 
     transport: Any = None
 
-    arrival: Arrival
-
     def __init__(self, door: Door) -> None:
-        self.door = door
-        self._parser = httptools.HttpRequestParser(self)
-        self._target = b""
-        self._fields = Headers()
-        self._began = False
-        self._head_bytes = 0
-        self._head_since: float | None = None
-        self._reading: Request | None = None
-        self._synthetic = False
-        self._lines = self._overhead = 0
+        super().__init__(door)
         self._current: Request | None = None
-        self._waiting: collections.deque[Request] = collections.deque()
-        self._advancing = False
-        self._deaf = False
+        self._rest = b""
+        self._consuming = False
         self._paused = False
-        self._since = door.seconds()
-        self._unsent = 0
+        self._stopped = False
+        self._unread = False
         self._half_closed = False
+        self._since = door.seconds()
+        self._progress = (0, 0)
 
     # What the transport calls.
 
@@ -104,22 +81,31 @@ class Channel:
         The client is gone: whoever works for it stops.
         """
         self.door.channels.discard(self)
-        self._deaf = True
-        current, self._current = self._current, None
-        self._waiting.clear()
-        self._reading = None
-        if current is not None:
-            current.lose(Refusal.CLIENT_CLOSED)
+        self._lose()
 
     def readConnectionLost(self) -> None:
         """
         The client has closed its side; what it asked whole is still answered.
         """
-        if self._current is None or self._reading is not None:
-            self._end()
-            return
         self._half_closed = True
         self._since = self.door.seconds()
+        self._end_if_nothing_is_owed()
+
+    def _end_if_nothing_is_owed(self) -> None:
+        """
+        Look whether anything is, now that the client sends nothing more.
+        """
+        current = self._current
+        if current is not None and current is self._reading:
+            begun = current.sent
+            self._lose()
+            if begun:
+                # Without a body, the end of the connection may be its end.
+                self.transport.abortConnection()
+            else:
+                self._end()
+        elif current is None and not self._rest and not self._deaf:
+            self._end()
 
     def writeConnectionLost(self) -> None:
         """
@@ -128,203 +114,104 @@ class Channel:
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Parse what came, then let the requests in it proceed.
+        Parse what came, and let the requests in it proceed.
         """
         if self._deaf:
-            return
-        if self._reading is None:
-            room = MAX_HEAD - self._head_bytes
-            if len(data) <= room:
-                self._feed(data)
-                self._advance()
-                return
-            data, rest = data[:room], data[room:]
-            self._feed(data)
-            if self._reading is None and not self._deaf and not self._began:
-                self._refuse_long_head()
-            self._advance()
-            self.dataReceived(rest)
-            return
-        self._feed(data)
-        self._advance()
+            self._unread = True
+        elif self._rest:
+            self._rest += data
+        else:
+            self._consume(data)
 
-    def _feed(self, data: bytes) -> None:
-        reading = self._reading
-        before = 0 if reading is None else reading.received
-        self._began = False
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._after_upgrade(data[upgrade.args[0] :])
-        except BadHead as bad:  # pragma: no cover - wrapped by the parser
-            self._doubt(bad.refusal)
-        except httptools.HttpParserCallbackError as error:
-            bad_head = error.__context__
-            if not isinstance(bad_head, BadHead):
-                raise
-            self._doubt(bad_head.refusal)
-        except httptools.HttpParserInvalidMethodError:
-            self._doubt(Refusal.UNKNOWN_METHOD)
-        except httptools.HttpParserError as error:
-            self._doubt(_meaning(str(error)))
-        if self._reading is None:
-            # The usual request comes whole, and leaves nothing to count.
-            if self._target or self._fields or self._head_since is not None:
-                self._count_head(len(data))
-        elif self._reading is reading and reading is not None:
-            self._count_lines(len(data), reading.received - before)
+    def resumeProducing(self) -> None:
+        """
+        All answers so far are sent: on with what waited for that.
+        """
+        if not self.transport.unsent():
+            self.transport.unregisterProducer()
+            self._go_on()
 
-    def _count_head(self, size: int) -> None:
-        if self._target or self._fields:
-            self._head_bytes = 0 if self._began else self._head_bytes + size
-            if self._head_since is None:
-                self._head_since = self.door.seconds()
-        elif self._head_since is not None:
-            self._head_bytes, self._head_since = 0, None
-
-    def _count_lines(self, size: int, body: int) -> None:
-        if self._reading is None or self._reading.head.content_length is not None:
-            return
-        self._overhead += size - 9 * body
-        self._lines = 0 if body else self._lines + size
-        if self._lines > MAX_LINES or self._overhead > 8 * MAX_LINES:
-            self._doubt(Refusal.MALFORMED)
-
-    def _refuse_long_head(self) -> None:
-        named = bool(self._fields)
-        self._doubt(Refusal.HEAD_TOO_LARGE if named else Refusal.TARGET_TOO_LONG)
-
-    def _doubt(self, refusal: Refusal) -> None:
+    def stopProducing(self) -> None:
         """
-        Take nothing more from this connection; say why once it is its turn.
+        Nothing: ``connectionLost`` follows.
         """
-        self._deaf = True
-        self.transport.stopReading()
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.keep_alive = False
-            reading.broken = refusal
-            return
-        head = RequestHead(
-            _method(self._parser),
-            self.arrival.scheme.encode(),
-            b"",
-            self._target[:1024],
-            None,
-            (1, 1),
-            Headers(),
-        )
-        self._waiting.append(Request(self, head, False, refusal))
-
-    def _after_upgrade(self, rest: bytes) -> None:
-        """
-        Go on after a head that asked for an upgrade: there is no tunnel.
-
-        llhttp leaves the body of such a request unread, so a fresh parser is
-        told of the body by a head of the same framing.
-        """
-        self._parser = httptools.HttpRequestParser(self)
-        reading = self._reading
-        if reading is None:
-            if rest and not self._deaf:
-                self._parser.feed_data(rest)
-            return
-        length = reading.head.content_length
-        framing = (
-            b"Transfer-Encoding: chunked"
-            if length is None
-            else b"Content-Length: %d" % length
-        )
-        self._synthetic = True
-        self._parser.feed_data(
-            b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n"
-        )
-        if rest:
-            self._parser.feed_data(rest)
-
-    # What the parser calls.
-
-    def on_url(self, url: bytes) -> None:
-        """
-        A piece of the target.
-        """
-        if not self._synthetic:
-            self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """
-        A field line, of the head or of the trailers.
-        """
-        if self._reading is None:
-            self._fields.append((name, value.rstrip(b" \t")))
-        elif not self._synthetic:
-            self._reading.add_trailer(name, value.rstrip(b" \t"))
-
-    def on_headers_complete(self) -> None:
-        """
-        The head is whole: from here on there is a request.
-        """
-        if self._synthetic:
-            self._synthetic = False
-            return
-        parser = self._parser
-        head, fields = read_head(
-            parser, self._target, self._fields, self.arrival.scheme
-        )
-        request = Request(self, head, parser.should_keep_alive(), None)
-        request.expects_continue = fields
-        self._target, self._fields = b"", Headers()
-        self._began = True
-        self._lines = self._overhead = 0
-        length = head.content_length
-        if length is not None and length > self.door.max_request_body:
-            request.refusal = Refusal.BODY_TOO_LARGE
-        self._waiting.append(request)
-        self._reading = request
-
-    def on_body(self, data: bytes) -> None:
-        """
-        A piece of a body.
-        """
-        request = self._reading
-        if request is not None:
-            request.add_body(data, self.door.max_request_body)
-
-    def on_message_complete(self) -> None:
-        """
-        The request is whole, body and trailers included.
-        """
-        request = self._reading
-        if request is None:
-            return
-        if self._parser.should_upgrade() and request.head.content_length != 0:
-            return
-        request.complete = True
-        self._reading = None
-        if not request.keep_alive:
-            self._deaf = True
 
     # Requests, in order.
 
+    def _consume(self, data: bytes) -> None:
+        at, size, begun = 0, len(data), 0
+        self._consuming = True
+        try:
+            while at < size and not self._deaf:
+                if self._reading is None:
+                    if self._must_wait(begun):
+                        self._rest = data[at:]
+                        self._hold()
+                        return
+                    at = self._take_head(data, at)
+                    if at < size and self._expects_body():
+                        continue
+                else:
+                    at = self._take_body(data, at)
+                if self._fresh is not None:
+                    begun += 1
+                self._advance()
+        finally:
+            self._consuming = False
+        if at < size:
+            self._unread = True
+        elif self._stopped and not self._paused:
+            self._let_go()
+
+    def _expects_body(self) -> bool:
+        return self._reading is not None
+
+    def _must_wait(self, begun: int) -> bool:
+        """
+        Whether the next request has to wait, and if so, see to its turn.
+        """
+        if self._current is not None:
+            return True
+        transport = self.transport
+        if transport.unsent() > MAX_UNSENT:
+            transport.registerProducer(self, False)
+            return True
+        if begun < MAX_TURN:
+            return False
+        transport.reactor.callLater(0, self._go_on)
+        return True
+
     def _advance(self) -> None:
         """
-        Start the next request, or pass on what came for the one under way.
+        Start the request whose head has come, or pass on what came of its body.
         """
-        if self._advancing:
-            return
-        self._advancing = True
+        request, self._fresh = self._fresh, None
         try:
-            while self._current is None and self._waiting:
-                request = self._current = self._waiting.popleft()
+            if request is not None:
+                self._current = request
+                if request.broken is not None:
+                    # Known before anybody has been bothered with it.
+                    request.refusal = request.refusal or request.broken
                 request.start(self.door.root)
-            current = self._current
-            if current is not None:
-                current.deliver()
-        finally:
-            self._advancing = False
-        if self._waiting and not self._paused and not self._deaf:
-            self._paused = True
-            self.transport.pauseProducing()
+            elif self._current is not None:
+                self._current.deliver()
+        except Exception:
+            self.log.failure("A request was left unanswered; this is a bug.")
+            self._deaf = True
+            self.transport.abortConnection()
+
+    def _go_on(self) -> None:
+        """
+        Look at what has waited for its turn.
+        """
+        if self._deaf or self._consuming or self._current is not None:
+            return
+        rest, self._rest = self._rest, b""
+        self._let_go()
+        if rest:
+            self._consume(rest)
+        if self._half_closed:
+            self._end_if_nothing_is_owed()
 
     def answered(self, request: Request) -> None:
         """
@@ -333,42 +220,66 @@ class Channel:
         if request is not self._current:
             return
         self._current = None
+        self._paused = False
         self._since = self.door.seconds()
         if not request.complete:
-            self._deaf = True
             self._reading = None
-            self._waiting.clear()
-            self.transport.linger()
-        elif not request.keep_alive or self._half_closed or self.door.draining:
+            self._unread = True
             self._end()
-        else:
-            if self._paused and not self._waiting:
-                self._paused = False
-                self.transport.resumeProducing()
-            self._advance()
+        elif not request.keep_alive or self.closing():
+            self._end()
+        elif self._rest or self._stopped:
+            self._go_on()
 
     def _end(self) -> None:
+        """
+        Close, so that what was written arrives though more came than was read.
+        """
         self._deaf = True
-        self._waiting.clear()
-        self.transport.loseConnection()
+        self._since = self.door.seconds()
+        if self._rest or self._unread:
+            self._rest = b""
+            self.transport.linger()
+        else:
+            self.transport.loseConnection()
+
+    def _lose(self) -> None:
+        self._deaf = True
+        self._rest = b""
+        self._reading = self._fresh = None
+        current, self._current = self._current, None
+        if current is not None:
+            current.lose(Refusal.CLIENT_CLOSED)
+
+    # For requests.
 
     def pause(self, request: Request) -> None:
         """
         Stop reading *request*'s body until ``resume``.
         """
-        if request is self._reading and not self._paused:
+        if request is self._reading:
             self._paused = True
-            self.transport.pauseProducing()
+            self._hold()
 
     def resume(self, request: Request) -> None:
         """
         Read on.
         """
-        if self._paused and not self._waiting and request is self._current:
+        if self._paused and request is self._current:
             self._paused = False
-            self._since = self.door.seconds()
-            if not self._deaf:
-                self.transport.resumeProducing()
+            request.moved = self.door.seconds()
+            if not self._rest:
+                self._let_go()
+
+    def _hold(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self.transport.pauseProducing()
+
+    def _let_go(self) -> None:
+        if self._stopped and not self._deaf:
+            self._stopped = False
+            self.transport.resumeProducing()
 
     def abort(self, request: Request) -> None:
         """
@@ -382,32 +293,41 @@ class Channel:
         """
         Whether no further request will be taken from this connection.
         """
-        return self._half_closed or self.door.draining
+        return self.door.draining or (self._half_closed and not self._rest)
 
-    def drain(self) -> None:
+    # Leaving.
+
+    def move(self, door: Door) -> None:
         """
-        End after the request under way; at once when there is none.
+        Belong to another port from the next request on.
         """
-        if self._current is None and not self._waiting:
+        self.door.channels.discard(self)
+        self.door = door
+        door.channels.add(self)
+
+    def drain(self, now: float) -> None:
+        """
+        End where nothing is under way, and nothing has come for a moment.
+        """
+        quiet = now - max(self._since, self.door.drained_since)
+        busy = self._deaf or self._current or self._begun or self._rest
+        if not busy and quiet >= DRAIN_GRACE:
             self._end()
+
+    # Time.
 
     def sweep(self, now: float) -> None:
         """
         End what has waited too long; *now* in seconds of the door's clock.
         """
-        transport = self.transport
-        unsent = transport.unsent()
-        if unsent != self._unsent:
-            self._unsent, self._since = unsent, max(self._since, now)
-        waited = now - self._since
-        if transport.lingering or transport.disconnecting:
-            if waited > LINGER_TIMEOUT:
+        transport, current = self.transport, self._current
+        waited = now - self._waiting_since(now)
+        if self._progress[0] or transport.lingering or transport.disconnecting:
+            longest = BODY_TIMEOUT if self._progress[0] else LINGER_TIMEOUT
+            if waited > longest:
                 transport.abortConnection()
-        elif unsent:
-            if waited > BODY_TIMEOUT:
-                transport.abortConnection()
-        elif self._current is not None:
-            self._sweep_request(self._current, now, waited)
+        elif current is not None:
+            self._sweep_request(current, now, waited)
         elif self._head_since is not None:
             if now - self._head_since > HEAD_TIMEOUT:
                 self._doubt(Refusal.REQUEST_TIMEOUT)
@@ -415,31 +335,24 @@ class Channel:
         elif waited > IDLE_TIMEOUT:
             self._end()
 
+    def _waiting_since(self, now: float) -> float:
+        """
+        Note what the client has taken of its answer since the last look.
+        """
+        sent = 0 if self._current is None else self._current.sent
+        unsent: int = self.transport.unsent()
+        if (unsent, sent) != self._progress:
+            if unsent or self._progress[0]:
+                self._since = now
+            self._progress = unsent, sent
+        return self._since
+
     def _sweep_request(self, request: Request, now: float, waited: float) -> None:
-        if self._half_closed and waited > HALF_CLOSED_TIMEOUT:
+        if self._half_closed and not request.sent and waited > HALF_CLOSED_TIMEOUT:
             self.transport.abortConnection()
         elif request is self._reading and not self._paused:
-            if now - max(request.moved, self._since) > BODY_TIMEOUT:
+            late = now - max(request.moved, self._since) > BODY_TIMEOUT
+            if late and (request.received or not request.expects_continue):
                 self._doubt(Refusal.REQUEST_TIMEOUT)
                 request.deliver()
         request.sweep(now)
-
-
-def _meaning(words: str) -> Refusal:
-    """
-    What llhttp's words for a bad request mean.
-    """
-    if "version" in words or "PRI" in words:
-        return Refusal.UNKNOWN_VERSION
-    if "method" in words.lower():
-        return Refusal.UNKNOWN_METHOD
-    if "Content-Length" in words:
-        return Refusal.BAD_CONTENT_LENGTH
-    if "URL" in words.upper():
-        return Refusal.BAD_TARGET
-    return Refusal.MALFORMED
-
-
-def _method(parser: Any) -> bytes:
-    method: bytes = parser.get_method()
-    return method

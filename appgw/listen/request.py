@@ -16,9 +16,6 @@ from twisted.web.resource import IResource
 from appgw.message import Arrival, Headers, RequestHead, ResponseHead
 from appgw.refusal import Refusal
 
-MAX_TRAILERS: Final = 8192
-"""Bytes of trailers in all."""
-
 _NO_TRAILER: Final = frozenset(
     b"authorization cache-control connection content-encoding content-length "
     b"content-range content-type cookie expect forwarded host keep-alive "
@@ -71,11 +68,11 @@ class Request:
     """
 
     __slots__ = (
-        "_chunks",
         "_chunked",
+        "_chunks",
+        "_mute",
         "_reader",
         "_told",
-        "_trailer_bytes",
         "arrival",
         "began",
         "broken",
@@ -114,10 +111,9 @@ class Request:
         self.expects_continue = False
         self.decision: Any = None
         self._chunks: list[bytes] = []
-        self._chunked = False
+        self._chunked = self._mute = False
         self._reader: Reader | None = None
         self._told = False
-        self._trailer_bytes = 0
 
     # From the channel.
 
@@ -136,11 +132,7 @@ class Request:
         """
         Keep a trailer, unless it is one that must stand before the body.
         """
-        self._trailer_bytes += len(name) + len(value)
-        if self._trailer_bytes > MAX_TRAILERS:
-            self.broken = Refusal.HEAD_TOO_LARGE
-            self.keep_alive = False
-        elif trailer_allowed(name):
+        if trailer_allowed(name):
             if self.trailers is None:
                 self.trailers = Headers()
             self.trailers.append((name, value))
@@ -165,7 +157,6 @@ class Request:
             self._reader = None
             reader.client_lost(self.broken)
         elif self._chunks or (self.complete and not self._told):
-            self.moved = self.channel.door.seconds()
             reader.body_received()
 
     def lose(self, refusal: Refusal) -> None:
@@ -220,6 +211,9 @@ class Request:
         Send an interim response (RFC 9110, 15.2), to HTTP/1.1 clients only.
         """
         if self.head.version == (1, 1):
+            if head.status == 100:
+                self.expects_continue = False
+                self.moved = self.channel.door.seconds()
             self._write(_serialise(head, b""))
 
     def respond(self, head: ResponseHead, body: bytes, last: bool) -> None:
@@ -229,30 +223,11 @@ class Request:
         Args:
             last: the body is whole; there is nothing more to come.
         """
-        request = self.head
-        length = head.content_length
         if not self.complete and last:
             self.keep_alive = False
-        status = head.status
-        framing = b""
-        if status == 204:  # noqa: PLR2004
+        framing = self._framing(head)
+        if self._mute:
             body = b""
-        elif request.method == b"HEAD" or status == 304:
-            body = b""
-            if length is not None:
-                framing = b"Content-Length: %d\r\n" % length
-        elif length is not None:
-            framing = b"Content-Length: %d\r\n" % length
-        elif request.version == (1, 1):
-            self._chunked = True
-            framing = b"Transfer-Encoding: chunked\r\n"
-        else:
-            self.keep_alive = False
-        if not self.keep_alive or self.channel.closing():
-            self.keep_alive = False
-            framing += b"Connection: close\r\n"
-        elif request.version == (1, 0):
-            framing += b"Connection: keep-alive\r\n"
         wire = _serialise(head, framing)
         if self._chunked:
             if body:
@@ -263,10 +238,37 @@ class Request:
         if last:
             self._done()
 
+    def _framing(self, head: ResponseHead) -> bytes:
+        """
+        Decide how the client will see the end of the answer (RFC 9112, 6.3).
+        """
+        request = self.head
+        length, status = head.content_length, head.status
+        framing = b""
+        if request.method == b"HEAD" or status in (204, 304):
+            self._mute = True
+            if length is not None and status != 204:
+                framing = b"Content-Length: %d\r\n" % length
+        elif length is not None:
+            framing = b"Content-Length: %d\r\n" % length
+        elif request.version == (1, 1):
+            self._chunked = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            self.keep_alive = False
+        if not self.keep_alive or self.channel.closing():
+            self.keep_alive = False
+            return framing + b"Connection: close\r\n"
+        if request.version == (1, 0):
+            return framing + b"Connection: keep-alive\r\n"
+        return framing
+
     def write(self, data: bytes) -> None:
         """
         Write a further piece of the body; never empty.
         """
+        if self._mute:
+            return
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._write(data)
