@@ -67,7 +67,8 @@ class Counters(Collector):
     """
     What one gateway has done since it started; sums outlive a reload.
 
-    The plain attributes are for their owners to count up and down.
+    The plain attributes are their owners' to set; ``refresh`` is called before
+    they are read.
 
     Attributes:
         client_connections: open now.
@@ -95,6 +96,7 @@ class Counters(Collector):
         self._known: dict[tuple[Route | str, Candidate | None], tuple[Tally, ...]] = {}
         self._refusals: Counter[Refusal] = Counter()
         self._pin_refusals: Counter[tuple[str, ...]] = Counter()
+        self.refresh: Callable[[], None] = lambda: None
         self._watched: list[tuple[str, str, Callable[[], float]]] = []
         registry.register(self)
 
@@ -163,6 +165,7 @@ class Counters(Collector):
         """
         Yield every metric as it stands (prometheus_client's Collector).
         """
+        self.refresh()
         yield from self._sums()
         refusals = CounterMetricFamily(
             "appgw_refusals",

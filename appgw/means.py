@@ -12,8 +12,8 @@ import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appgw.backend.connections import Connections
-from appgw.backend.pool import Candidate
+from appgw.backend.connections import Connections, Stream
+from appgw.backend.pool import Candidate, Pool
 from appgw.backend.trust import PinRefused
 from appgw.listen.answers import page
 from appgw.listen.request import Request
@@ -45,6 +45,8 @@ class Means:
         date: the Date field's value, from seconds since the epoch.
         new_id: makes a trace id, 32 hexadecimal digits.
         forwarded_for_port: X-Forwarded-For carries ports, as Azure's does.
+        revoked: tells of a new connection whether its certificate has left the
+            setting since the request began.
     """
 
     connections: Connections
@@ -55,6 +57,7 @@ class Means:
     date: Callable[[float], bytes]
     new_id: Callable[[], str]
     forwarded_for_port: bool = False
+    revoked: Callable[[Pool, Candidate, Stream], bool] = lambda _, __, ___: False
 
 
 @types.coroutine

@@ -21,6 +21,7 @@ from appgw.listen.request import Request
 from appgw.means import Means, refuse
 from appgw.message import Headers, ResponseHead
 from appgw.record import Outcome
+from appgw.refusal import Refusal
 from appgw.route.decide import Forward, Refuse, decide
 from appgw.route.table import PortTable, Route, Site
 
@@ -121,7 +122,6 @@ class SiteResource(_Branch):
 
     Attributes:
         leaves: by route.
-        mounts: stock resources, by the path that they answer, first match.
     """
 
     leaves: Mapping[Route, ForwardResource]
@@ -157,6 +157,23 @@ class PortResource(_Branch):
         request.decision = decision
         if decision.__class__ is Forward:
             return self.by_route[decision.route]
+        return self.answers
+
+
+@implementer(IResource)
+@attrs.frozen(eq=False)
+class GoneResource(_Branch):
+    """
+    The root for clients of a listener that is not served any more.
+    """
+
+    answers: AnswerResource
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """
+        Return who refuses: the client shall connect anew (RFC 9110, 15.5.20).
+        """
+        request.decision = Refuse(request.refusal or Refusal.MISDIRECTED, None)
         return self.answers
 
 

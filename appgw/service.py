@@ -7,40 +7,39 @@ put in force at once; what fails on the way leaves everything as it was.
 
 from __future__ import annotations
 
-import gc
-import random
 import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
-import attrs
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from appgw import resources
 from appgw.access_log import AccessLog
-from appgw.backend import pool as pools
-from appgw.backend.connections import Connections
+from appgw.backend.connections import Connections, Stream
 from appgw.backend.names import Names
-from appgw.backend.pool import Pair, Pool
-from appgw.backend.verdict import still_admits
+from appgw.backend.pool import Candidate, Pool
+from appgw.backend.revocation import is_revoked
+from appgw.build import Build, build
+from appgw.config.model import AccessLog as LogSettings
 from appgw.config.model import Config
 from appgw.config.read import ConfigError, read
 from appgw.counters import Counters
-from appgw.endpoints import ServerPort
-from appgw.exchange import Exchange, Means
-from appgw.listen.door import Door
+from appgw.exchange import Exchange
+from appgw.listen.ports import Key, Ports
 from appgw.listen.request import Today
-from appgw.listen.sockets import bind
-from appgw.listen.tls import RENEWAL, PortTLS
+from appgw.listen.tls import RENEWAL
+from appgw.means import Means
 from appgw.poller import poller
 from appgw.record import Outcome
-from appgw.route.table import PortTable, Table
+from appgw.resources import AnswerResource, GoneResource
+from appgw.trace import new_id
 
 SWEEP: Final = 0.5
 """Seconds between two looks at everybody's time-outs."""
@@ -48,63 +47,49 @@ SWEEP: Final = 0.5
 FIRST_NAMES: Final = 5.0
 """Seconds that the start waits for the members' addresses."""
 
-Key = tuple[str, int]
+FRESH_NAMES: Final = 0.7
+"""Seconds that a reload waits for those of names that it brings."""
 
+_TICK: Final = 0.05
+"""Seconds between two looks at who is left while stopping."""
 
-@attrs.define(eq=False)
-class _Port:
-    """
-    One address and port that is served.
-    """
-
-    listening: socket.socket
-    door: Door
-    served: ServerPort | None = None
-
-
-@attrs.frozen(eq=False)
-class _Build:
-    """
-    What ``apply`` has built and not yet put in force.
-    """
-
-    config: Config
-    table: Table
-    pools: Mapping[Pair, Pool]
-    roots: Mapping[Key, resources.PortResource]
-    tls: Mapping[Key, PortTLS]
+_TURNS: Final = 100
+"""Turns of the reactor in which a connection that was cut is surely gone."""
 
 
 class Gateway(MultiService):
     """
     A gateway, as an ``IService`` in anybody's program.
 
+    It installs no signals, imports no global reactor and may stand beside others.
+
     Args:
         config: checked, from ``appgw.config.read`` or built by hand.
-        reactor: serves it; twice in one process is fine.
+        reactor: serves it.
 
     Attributes:
+        path: of the file that ``reload`` reads; None: there is none.
         registry: this gateway's metrics, for a Prometheus exposition.
         counters: what they are read from.
+
+    Raises:
+        ValueError: the configuration cannot be built.
     """
 
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()
-        self.config = config
         self.path: str | None = None
         self.registry = CollectorRegistry()
         self.counters = Counters(self.registry)
         self._reactor = reactor
         self._seconds: Callable[[], float] = time.monotonic
-        self._poller = poller(reactor)
-        self._connections = Connections(self._poller, self._seconds)
+        turning = poller(reactor)
+        self._connections = Connections(turning, self._seconds)
         self._key = secrets.token_bytes(32)
-        self._today = Today()
-        self._ports: dict[Key, _Port] = {}
-        self._pools: Mapping[Pair, Pool] = {}
         self._access_log: AccessLog | None = None
+        self._lines_lost = 0
         self._names = Names(reactor, config.resolve_interval)
         self._names.setServiceParent(self)
         self._sweeps = LoopingCall(self._sweep)
@@ -116,12 +101,20 @@ class Gateway(MultiService):
             pin_refused=self.counters.pin_refused,
             seconds=self._seconds,
             wall=time.time,
-            date=self._today.at,
-            new_id=_new_id,
-            forwarded_for_port=config.forwarded_for_port,
+            date=Today().at,
+            new_id=new_id,
+            revoked=self._revoked,
         )
-        self._built = self._build(config)
-        self._watch()
+        gone = GoneResource(AnswerResource(self._means))
+        self._ports = Ports(turning, self._seconds, gone)
+        self._built = self._build(config, None)
+        self._names.add(self._built.pools.values())
+        self._members: list[Any] = []
+        self._pending: Deferred[None] | None = None
+        self._awaited: list[Deferred[None]] = []
+        self._stops: list[Deferred[None]] = []
+        self._deadline = 0.0
+        self._show()
 
     @classmethod
     def from_file(cls, path: str, reactor: Any) -> Gateway:
@@ -132,237 +125,235 @@ class Gateway(MultiService):
             ConfigError: with everything that is wrong with it.
         """
         gateway = cls(read(path), reactor)
-        gateway.path = path
+        gateway.path = str(Path(path).absolute())
         return gateway
 
     # The life of the service.
 
+    def bind(self) -> None:
+        """
+        Bind the ports now; who connects waits until the service has started.
+
+        Raises:
+            OSError: one cannot be had, and the message says which; none stays
+                bound.
+        """
+        if not self._ports.bound:
+            terms = self._built.terms
+            self._ports.enforce(terms, self._ports.reserve(terms))
+
     def privilegedStartService(self) -> None:
         """
         Bind the ports, while twistd may still bind low ones.
-
-        Raises:
-            OSError: one cannot be had; none stays bound.
         """
         super().privilegedStartService()
-        self._bind()
+        self.bind()
 
     def startService(self) -> None:
         """
-        Serve.
+        Serve, as soon as the members' addresses are known.
+
+        Raises:
+            OSError: a port cannot be had.
+            RuntimeError: it is still being stopped.
         """
-        self._bind()
-        self._open_log(self._built.config)
+        if self._stops:
+            raise RuntimeError("the gateway is still being stopped")
+        self.bind()
+        self._open_log(self.config.access_log)
         super().startService()
-        self._put_in_force(self._built)
         self._sweeps.start(SWEEP, now=False)
+        self._after_names(FIRST_NAMES).addCallback(lambda _: self._accept())
+
+    def serving(self) -> Deferred[None]:
+        """
+        Wait until connections are accepted.
+        """
+        awaited: Deferred[None] = Deferred(self._awaited.remove)
+        self._awaited.append(awaited)
+        if self._ports.accepting:
+            self._accept()
+        return awaited
+
+    def _accept(self) -> None:
+        if self.running:
+            self._ports.accept()
+            awaited, self._awaited = self._awaited, []
+            for each in awaited:
+                each.callback(None)
+
+    def _after_names(self, limit: float) -> Deferred[None]:
         waiting = self._names.first_resolution()
-        waiting.addTimeout(FIRST_NAMES, self._reactor)
-        waiting.addErrback(lambda _: None)
-        waiting.addCallback(lambda _: self._accept())
+        waiting.addTimeout(limit, self._reactor)
+        return waiting.addErrback(lambda _: None)
 
     def stopService(self) -> Deferred[None]:
         """
         Accept nothing more, let requests end within ``shutdown_timeout``, go.
         """
-        deadline = self._seconds() + self.config.shutdown_timeout
-        for port in self._ports.values():
-            if port.served is not None:
-                port.served.stopListening()
-                port.served = None
-            else:
-                port.listening.close()
-            port.door.drain()
         stopped: Deferred[None] = Deferred()
-        self._when_drained(stopped, deadline)
-        stopped.addCallback(lambda _: self._stopped())
+        self._stops.append(stopped)
+        if len(self._stops) == 1:
+            if self._pending is not None:
+                self._pending.cancel()
+            self._deadline = self._seconds() + self.config.shutdown_timeout
+            self._ports.drain()
+            Deferred.fromCoroutine(self._stop()).addBoth(self._stopped)
         return stopped
 
-    def _when_drained(self, stopped: Deferred[None], deadline: float) -> None:
-        left = [c for port in self._ports.values() for c in port.door.channels]
-        if not left:
-            stopped.callback(None)
-        elif self._seconds() >= deadline:
-            for channel in left:
-                channel.transport.abortConnection()
-            self._reactor.callLater(0, stopped.callback, None)
-        else:
-            self._reactor.callLater(0.05, self._when_drained, stopped, deadline)
+    def hurry(self) -> None:
+        """
+        While stopping: wait for no request any more.
+        """
+        self._deadline = 0.0
 
-    def _stopped(self) -> Any:
+    async def _stop(self) -> None:
+        await super().stopService()
+        ports, connections = self._ports, self._connections
+        while ports.clients() and self._seconds() < self._deadline:
+            await deferLater(self._reactor, _TICK)
+            ports.sweep(self._seconds())
+        ports.abort()
+        await self._turns_until(lambda: not ports.clients())
+        ports.sweep(self._seconds())
+        connections.close()
+        await self._turns_until(lambda: not connections.busy())
+
+    def _stopped(self, outcome: Any) -> None:
+        if isinstance(outcome, Failure):
+            self.log.failure("The stop went wrong; this is a bug.", outcome)
         if self._sweeps.running:
             self._sweeps.stop()
-        self._connections.close()
-        self._ports.clear()
-        if self._access_log is not None:
-            self._access_log.close()
-            self._access_log = None
-        return super().stopService()
+        self._open_log(None)
+        stops, self._stops = self._stops, []
+        for stopped in stops:
+            stopped.callback(None)
+
+    async def _turns_until(self, done: Callable[[], bool]) -> None:
+        # What was cut is gone a turn of the reactor later.
+        for _ in range(_TURNS):
+            await deferLater(self._reactor, 0)
+            if done():
+                return
 
     # Reloading.
 
-    def reload(self) -> bool:
+    @property
+    def config(self) -> Config:
         """
-        Read the file again; a bad one changes nothing and says why.
+        The configuration in force.
+        """
+        return self._built.config
+
+    def reload(self) -> Deferred[bool]:
+        """
+        Read the file again; a bad one changes nothing, and the log says why.
 
         Returns:
-            Whether the new configuration is in force.
+            Fires with whether the new configuration is in force; never fails.
         """
+        return Deferred.fromCoroutine(self._reload())
+
+    async def _reload(self) -> bool:
         if self.path is None:
+            self.log.error("There is no file to reload the configuration from.")
             return False
         try:
-            self.apply(read(self.path))
-        except (ConfigError, OSError, ValueError) as error:
-            self.log.error(
-                "The configuration was not reloaded; the old one stays in force."
-                "\n{error}",
-                error=str(error),
-            )
+            await self.apply(read(self.path))
+        except (ConfigError, OSError, RuntimeError, ValueError) as error:
+            self.log.error("Not reloaded, the old one stays:\n{why}", why=error)
+            return False
+        except Exception:
+            self.log.failure("The configuration was not reloaded; this is a bug.")
             return False
         self.log.info("The configuration was reloaded.")
         return True
 
-    def apply(self, config: Config) -> None:
+    def apply(self, config: Config) -> Deferred[None]:
         """
         Put *config* in force; a request under way ends on what it began with.
 
+        What was applied a moment ago and still waits is put in force first.
+
+        Returns:
+            Fires once it is in force: at once, or when the names it brings have
+            addresses, which is waited for less than a second.
+
         Raises:
-            OSError: a new port cannot be bound; the old configuration stays.
+            OSError: a new port cannot be bound; nothing was changed, as with
+                the other two.
             ValueError: the configuration cannot be built.
+            RuntimeError: the gateway is being stopped.
         """
-        build = self._build(config)
-        self._ports.update(self._bound(build))
-        self._open_log(config)
-        self._put_in_force(build)
-        if self.running:
-            self._accept()
+        if self._stops:
+            raise RuntimeError("the gateway is being stopped")
+        if self._pending is not None:
+            self._pending.cancel()
+        fresh = self._build(config, self._built)
+        reserved = self._ports.reserve(fresh.terms) if self._ports.bound else {}
+        self._names.add(fresh.pools.values())
+        if not self.running:
+            self._put_in_force(fresh, reserved)
+            return succeed(None)
+        self._pending = pending = self._after_names(FRESH_NAMES)
+        return pending.addCallback(lambda _: self._put_in_force(fresh, reserved))
 
-    def _build(self, config: Config) -> _Build:
-        table = Table.build(config)
-        key = config.affinity.key or self._key
-        fresh = pools.build(config, key, self._seconds, self._pools)
-        means = attrs.evolve(self._means, forwarded_for_port=config.forwarded_for_port)
-        roots = {
-            key: resources.build(port, fresh, means)
-            for key, port in table.ports.items()
-        }
-        tls = {
-            key: self._port_tls(config, port)
-            for key, port in table.ports.items()
-            if port.protocol == "https"
-        }
-        return _Build(config, table, fresh, roots, tls)
+    def _build(self, config: Config, before: Build | None) -> Build:
+        return build(config, before, self._key, self._means, self._handshake_failed)
 
-    def _port_tls(self, config: Config, port: PortTable) -> PortTLS:
-        names = [str(site.listener.certificate) for site in port.sites]
-        return PortTLS(
-            {name: config.certificates[name] for name in names},
-            lambda name: str(port.presented_for(name).listener.certificate),
-            self._handshake_failed,
-        )
-
-    def _put_in_force(self, build: _Build) -> None:
-        old, self._pools = self._pools, build.pools
-        self.config, self._built = build.config, build
-        self._names.add(build.pools.values())
-        self._names.discard(old.values())
-        for key, port in list(self._ports.items()):
-            root = build.roots.get(key)
-            if root is None:
-                self._close(key, port)
-                continue
-            door = port.door
-            door.root = root
-            door.max_request_body = build.config.max_request_body
-            door.trusted_proxies = build.config.trusted_proxies
-            if port.served is not None:
-                port.served.tls = build.tls.get(key)
-        self._connections.retain(
-            {c.target for pool in build.pools.values() for c in pool.members}
-        )
-        self._cut_unpinned(build.pools)
-
-    def _cut_unpinned(self, fresh: Mapping[Pair, Pool]) -> None:
-        """
-        End what runs on a certificate that its setting allows no more.
-        """
+    def _put_in_force(
+        self, fresh: Build, reserved: Mapping[Key, socket.socket]
+    ) -> None:
+        old, self._built, self._pending = self._built, fresh, None
+        self._names.discard(old.pools.values())
+        self._names.look_up_every(fresh.config.resolve_interval)
+        if self.running and fresh.config.access_log != old.config.access_log:
+            self._open_log(fresh.config.access_log)
+        fresh.in_force()
+        self._ports.enforce(fresh.terms, reserved)
+        self._retain()
         for stream in self._connections.streams():
             exchange = stream.user
-            if not isinstance(exchange, Exchange) or exchange.candidate is None:
-                continue
-            pool = fresh.get(exchange.pool.pair)
-            label = exchange.candidate.label
-            for candidate in () if pool is None else pool.members:
-                if candidate.label == label and not still_admits(
-                    candidate.target, stream.verdict
-                ):
-                    exchange.cut()
+            if isinstance(exchange, Exchange) and self._revoked(
+                exchange.pool, exchange.candidate, stream
+            ):
+                exchange.cut()
 
-    # Ports.
-
-    def _bind(self) -> None:
-        self._ports.update(self._bound(self._built))
-
-    def _bound(self, build: _Build) -> dict[Key, _Port]:
+    def _revoked(self, pool: Pool, candidate: Candidate | None, stream: Stream) -> bool:
         """
-        Bind what *build* serves and we do not yet; all of it, or nothing.
+        Tell whether the certificate behind *stream* has left its setting.
         """
-        found: dict[Key, _Port] = {}
-        try:
-            for key, root in build.roots.items():
-                if key not in self._ports:
-                    listening = bind(*key)
-                    port = key[1] or listening.getsockname()[1]
-                    scheme = root.table.protocol
-                    door = Door(root, port, scheme, self._seconds)
-                    found[key] = _Port(listening, door)
-        except OSError:
-            for opened in found.values():
-                opened.listening.close()
-            raise
-        return found
+        if candidate is None or self._built.pools.get(pool.pair) is pool:
+            return False
+        return is_revoked(
+            self.config, pool.pair, candidate.member, stream.target, stream.verdict
+        )
 
-    def addresses(self) -> dict[Key, tuple[str, int]]:
+    def _retain(self) -> None:
         """
-        Return where each configured address and port listens: they differ
-        where the configuration (never a file) says port 0.
+        Let go of connections to what is no member any more.
         """
-        return {
-            key: port.listening.getsockname()[:2] for key, port in self._ports.items()
-        }
-
-    def _accept(self) -> None:
-        for key, port in self._ports.items():
-            if port.served is None and self.running:
-                tls = self._built.tls.get(key)
-                port.served = ServerPort(self._poller, port.listening, port.door, tls)
-                port.served.startListening()
-        # What has been built stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-
-    def _close(self, key: Key, port: _Port) -> None:
-        del self._ports[key]
-        if port.served is not None:
-            port.served.stopListening()
-        port.door.gone = True
-        port.door.drain()
+        members = [pool.members for pool in self._built.pools.values()]
+        if members != self._members:
+            self._members = members
+            self._connections.retain({c.target for them in members for c in them})
 
     # What goes on.
 
+    def addresses(self) -> dict[Key, tuple[str, int]]:
+        """
+        Return where each configured address and port listens: port 0 is another.
+        """
+        return self._ports.addresses()
+
     def _sweep(self) -> None:
         now = self._seconds()
-        turn = self._reactor.seconds()
-        renew = now - self._renewed > RENEWAL
-        for key, port in self._ports.items():
-            port.door.sweep(now)
-            if port.served is not None:
-                port.served.sweep(turn)
-            if renew and key in self._built.tls:
-                self._built.tls[key].renew()
-        if renew:
-            self._renewed = now
+        self._ports.sweep(now)
+        self._retain()
         self._connections.sweep(now)
+        if now - self._renewed > RENEWAL:
+            self._renewed = now
+            self._built.renew()
 
     def _record(self, outcome: Outcome) -> None:
         self.counters.count(outcome)
@@ -372,12 +363,10 @@ class Gateway(MultiService):
     def _handshake_failed(self) -> None:
         self.counters.client_handshakes_failed += 1
 
-    def _open_log(self, config: Config) -> None:
-        wanted, current = config.access_log, self.config.access_log
-        if self._access_log is not None and wanted == current:
-            return
+    def _open_log(self, wanted: LogSettings | None) -> None:
         if self._access_log is not None:
             self._access_log.close()
+            self._lines_lost += self._access_log.lost
             self._access_log = None
         if wanted is not None:
             self._access_log = AccessLog(wanted.file, wanted.format, self._reactor)
@@ -389,24 +378,19 @@ class Gateway(MultiService):
         if self._access_log is not None:
             self._access_log.reopen()
 
-    def _watch(self) -> None:
+    def _show(self) -> None:
+        self.counters.refresh = self._refresh
         self.counters.watch(
-            "client_connections_open",
-            "Connections of clients.",
-            lambda: sum(len(port.door.channels) for port in self._ports.values()),
-        )
-        self.counters.watch(
-            "backend_connections_open",
-            "Connections to backends, busy or kept.",
-            lambda: len(list(self._connections.streams())),
+            "access_log_lines_lost",
+            "Lines that could not be written to the access log.",
+            lambda: self._lines_lost + getattr(self._access_log, "lost", 0),
         )
 
-
-_bits: Final = random.Random(secrets.randbits(256)).getrandbits  # noqa: S311
-
-
-def _new_id() -> str:
-    """
-    A trace id: unique, not a secret; asking the kernel would cost 2 µs.
-    """
-    return "%032x" % _bits(128)
+    def _refresh(self) -> None:
+        counters, attempts = self.counters, self._connections.attempts
+        counters.client_connections = sum(1 for _ in self._ports.channels())
+        counters.client_connections_accepted = self._ports.accepted
+        counters.backend_connections = len(list(self._connections.streams()))
+        counters.backend_connections_made = attempts.made
+        counters.backend_connections_failed = attempts.failed
+        counters.backend_seconds_connecting = attempts.seconds

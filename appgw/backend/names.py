@@ -118,6 +118,16 @@ class Names(Service):
             name.look_up = None
         self._let_go()
 
+    def look_up_every(self, interval: float) -> None:
+        """
+        Let *interval* seconds pass between rounds from now on.
+        """
+        if interval != self._interval:
+            self._interval = interval
+            if self._rounds.running:
+                self._rounds.stop()
+                self._rounds.start(interval, now=False)
+
     def add(self, pools: Iterable[Pool]) -> None:
         """
         Keep *pools* up to date from now on; what is known they get at once.

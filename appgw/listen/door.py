@@ -26,15 +26,17 @@ class Door(Factory):
         root: the resource that a request's walk begins at.
         max_request_body: bytes.
         trusted_proxies: whose forwarding headers are believed.
-        draining: each connection ends after the request under way.
-        gone: nothing is served here any more.
+        draining: each connection ends after the request under way, or the next
+            one if that comes within moments.
+        drained_since: when that began, in seconds of the clock.
+        accepted: how many connections there have been.
         channels: the clients that are here.
         seconds: a monotonic clock.
     """
 
     noisy = False
     draining = False
-    gone = False
+    drained_since = 0.0
 
     def __init__(
         self,
@@ -90,17 +92,31 @@ class Door(Factory):
             return False
         return any(parsed in network for network in self.trusted_proxies)
 
+    def renew(
+        self, root: IResource, max_request_body: int, trusted: tuple[Network, ...]
+    ) -> None:
+        """
+        Serve on other terms from the next request on.
+        """
+        self.root = root
+        self.max_request_body = max_request_body
+        if trusted != self.trusted_proxies:
+            self.trusted_proxies = trusted
+            for channel in self.channels:
+                channel.arrival = self.arrival(channel.transport)
+
     def sweep(self, now: float) -> None:
         """
         End what has waited too long; *now* in seconds of our clock.
         """
         for channel in list(self.channels):
             channel.sweep(now)
+            if self.draining:
+                channel.drain(now)
 
-    def drain(self) -> None:
+    def begin_draining(self) -> None:
         """
-        Let each connection end after the request under way.
+        Let each connection end after its request; sweeps end the idle ones.
         """
         self.draining = True
-        for channel in list(self.channels):
-            channel.drain()
+        self.drained_since = self.seconds()

@@ -10,6 +10,15 @@ from typing import Final
 BACKLOG: Final = 1024
 
 
+class CannotListen(OSError):  # noqa: N818 - says what happened
+    """
+    An address and port that cannot be had; its text is the whole story.
+    """
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def bind(address: str, port: int) -> socket.socket:
     """
     Return a socket that listens, not blocking.
@@ -19,7 +28,7 @@ def bind(address: str, port: int) -> socket.socket:
         port: 0 for one that is free.
 
     Raises:
-        OSError: it cannot be had; the message names address and port.
+        CannotListen: it cannot be had; the message names address and port.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -35,7 +44,10 @@ def bind(address: str, port: int) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise OSError(
-            error.errno, f"cannot listen on {address} port {port}: {error.strerror}"
+        why = error.strerror
+        if isinstance(error, PermissionError):
+            why = f"{why}; such a port can only be bound as root, before the start"
+        raise CannotListen(
+            error.errno, f"cannot listen on {address} port {port}: {why}"
         ) from error
     return listening

@@ -62,7 +62,8 @@ class PortTLS:
 
     Args:
         certificates: PEM chains with their keys, by name.
-        certificate_for: the name of the certificate for an SNI, or for None.
+        certificate_for: the name of the certificate for an SNI, or for None;
+            another function may take its place.
         failed: told of each handshake that came to nothing.
     """
 
@@ -72,8 +73,8 @@ class PortTLS:
         certificate_for: Callable[[str | None], str],
         failed: Callable[[], None],
     ) -> None:
-        self._certificates = certificates
-        self._certificate_for = certificate_for
+        self.certificates = certificates
+        self.certificate_for = certificate_for
         self._failed = failed
         self._contexts: dict[str, SSL.Context] = {}
         self.renew()
@@ -86,9 +87,8 @@ class PortTLS:
         session_id = secrets.token_bytes(16)
         self._contexts = {
             name: self._made(certificate, session_id)
-            for name, certificate in self._certificates.items()
+            for name, certificate in self.certificates.items()
         }
-        self._default = self._contexts[self._certificate_for(None)]
 
     def _made(self, certificate: Certificate, session_id: bytes) -> SSL.Context:
         context = server_context(certificate)
@@ -100,7 +100,7 @@ class PortTLS:
         """
         Return the context to begin a handshake with.
         """
-        return self._default
+        return self._contexts[self.certificate_for(None)]
 
     def _choose(self, connection: SSL.Connection) -> None:
         """
@@ -108,7 +108,7 @@ class PortTLS:
         """
         try:
             name = _text(connection.get_servername())
-            context = self._contexts[self._certificate_for(name)]
+            context = self._contexts[self.certificate_for(name)]
             if context is not connection.get_context():
                 connection.set_context(context)
         except Exception:
