@@ -33,12 +33,22 @@ from appgw.message import Headers, ResponseHead
 from appgw.record import Outcome
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward
-from appgw.route.forwarded import request_headers, response_headers
+from appgw.route.forwarded import BadField, request_headers, response_headers
 
 IDEMPOTENT: Final = frozenset(
     (b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"),
 )
 """RFC 9110, 9.2.2."""
+
+_WEIGHT: Final = {
+    Refusal.NO_MEMBER: 0,
+    Refusal.PIN_REFUSED: 1,
+    Refusal.OVERLOADED: 2,
+}
+"""
+Of several reasons for having no connection, the one that says most: a member
+that is only full will serve the client soon.
+"""
 
 _EXPECT: Final = (b"Expect", b"100-continue")
 
@@ -58,6 +68,7 @@ class Exchange:
     __slots__ = (
         "_affinity",
         "_answer",
+        "_asked",
         "_blocked",
         "_body",
         "_life",
@@ -88,7 +99,7 @@ class Exchange:
         self._body = b""
         self._sent = self._blocked = False
         self._waits_for_continue = request.expects_continue
-        self._moved = request.began
+        self._moved = self._asked = request.began
         self._unsent = 0
         route = decision.route
         self.outcome = Outcome(
@@ -140,55 +151,63 @@ class Exchange:
         """
         request = self.request
         request.read(self)
-        if request.refusal is not None:
-            raise Refused(request.refusal)
+        doubt = request.refusal or request.broken
+        if doubt is not None:
+            raise Refused(doubt)
         if self.pool.settings.cookie_based_affinity:
             cookies = request.head.headers.get_all(b"cookie")
             self._affinity = self.pool.affinity_in(cookies)
-        refusal = Refusal.NO_MEMBER
+        outcome = self.outcome
+        refusal = blamed = verdict = None
         for candidate in self.pool.candidates(self._affinity):
-            self.candidate = candidate
-            self.outcome.candidate = candidate
+            self.candidate = outcome.candidate = candidate
             stream = self._kept(candidate)
             if stream is not None and await self._carried(stream):
                 return
             opened = await self._open(candidate)
             if isinstance(opened, Stream):
-                if await self._carried(opened):
-                    return
-                raise Refused(Refusal.BACKEND_CLOSED)
-            if opened is Refusal.PIN_REFUSED or refusal is Refusal.NO_MEMBER:
-                refusal = opened
-        raise Refused(refusal)
+                await self._carried(opened)
+                return
+            if refusal is None or _WEIGHT[opened] > _WEIGHT[refusal]:
+                refusal, blamed, verdict = opened, candidate, outcome.verdict
+        outcome.candidate, outcome.verdict = blamed, verdict
+        raise Refused(refusal or Refusal.NO_MEMBER)
 
     def _kept(self, candidate: Candidate) -> Stream | None:
         """
         A kept connection, unless losing it could lose the request: a body
-        that still comes cannot be sent again.
+        that still comes cannot be sent again, and what is not idempotent must
+        not be, so it goes only where the backend has not hung up already.
         """
         request = self.request
         if not request.complete and request.head.method in IDEMPOTENT:
             return None
-        return self._means.connections.idle(candidate.target)
+        stream = self._means.connections.idle(candidate.target)
+        if stream is None or request.head.method in IDEMPOTENT or stream.silent():
+            return stream
+        return None
 
     async def _open(self, candidate: Candidate) -> Stream | Refusal:
         """
         Open a connection; why not, if none came about.
         """
         means = self._means
-        self.request.pause()
         began = means.seconds()
+        self.outcome.verdict = None
         try:
             attempt = means.connections.connect(candidate.target)
         except TooManyConnections:
             return Refusal.OVERLOADED
+        self.request.pause()
         attempt.addBoth(self._connected)
         stream = await happening()
         if isinstance(stream, Stream):
             now = means.seconds()
+            if means.revoked(self.pool, candidate, stream):
+                stream.abort()
+                return Refusal.PIN_REFUSED
             candidate.connected(now)
             self.outcome.connect_time = now - began
-            self.request.resume()
             return stream
         error = stream.value
         if isinstance(error, PinRefused):
@@ -216,6 +235,8 @@ class Exchange:
             raise Refused(
                 Refusal.BACKEND_CLOSED if untouched else Refusal.BAD_ANSWER
             ) from lost
+        if kept and self.pool.rests and self.candidate is not None:
+            self.candidate.connected(self._means.seconds())
         self._respond(stream, body, ended)
         if not ended:
             await self._stream_answer(stream)
@@ -228,41 +249,24 @@ class Exchange:
         Returns:
             Whether the request may be sent a second time.
         """
-        request, outcome, candidate = self.request, self.outcome, self.candidate
+        request, outcome = self.request, self.outcome
         head = request.head
-        host = head.authority
-        if candidate is not None and candidate.host is not None:
-            host = candidate.host
-        headers = request_headers(
-            head,
-            request.arrival,
-            host,
-            outcome.trace_id.encode(),
-            self._means.forwarded_for_port,
-        )
-        if self._waits_for_continue:
-            headers.append(_EXPECT)
-        target = self.decision.path
-        if head.query is not None:
-            target = b"%b?%b" % (target, head.query)
+        # From here on, whatever goes wrong ends the connection too.
+        self._stream = stream
+        headers = self._request_headers()
         body = request.take()
         if body:
             self._body += body
-        last = request.complete
-        self._stream = stream
-        self._sent = last
-        self._moved = self._means.seconds()
+        last = self._sent = request.complete
+        self._moved = self._asked = self._means.seconds()
         outcome.verdict = stream.verdict
         outcome.source_port = stream.source_port
-        outcome.upstream_target = target
-        outcome.upstream_host = host
-        length = head.content_length
         stream.send(
             self,
             head.method,
-            target,
+            outcome.upstream_target,
             headers,
-            length,
+            head.content_length,
             self._body,
             last and not request.trailers,
         )
@@ -271,9 +275,36 @@ class Exchange:
             stream.transport.registerProducer(
                 Valve(request.pause, request.resume), True
             )
+            request.resume()
         elif request.trailers:
             stream.finish(request.trailers)
         return last and head.method in IDEMPOTENT
+
+    def _request_headers(self) -> Headers:
+        """
+        What the backend is asked for, and with which fields.
+        """
+        outcome, candidate, head = self.outcome, self.candidate, self.request.head
+        host = head.authority
+        if candidate is not None and candidate.host is not None:
+            host = candidate.host
+        target = self.decision.path
+        if head.query is not None:
+            target = b"%b?%b" % (target, head.query)
+        outcome.upstream_target, outcome.upstream_host = target, host
+        try:
+            headers = request_headers(
+                head,
+                self.request.arrival,
+                host,
+                outcome.trace_id.encode(),
+                self._means.forwarded_for_port,
+            )
+        except BadField as bad:
+            raise Refused(Refusal.MALFORMED) from bad
+        if self._waits_for_continue:
+            headers.append(_EXPECT)
+        return headers
 
     def _connected(self, outcome: Stream | Failure) -> None:
         if self._life is not None:
@@ -304,12 +335,15 @@ class Exchange:
         """
         head, means, outcome = self._answer, self._means, self.outcome
         assert head is not None  # noqa: S101 - an answer event carries one
+        try:
+            headers = response_headers(head, means.date(outcome.began_wall))
+        except BadField as bad:
+            raise Refused(Refusal.BAD_ANSWER) from bad
         now = means.seconds()
         outcome.server_status = outcome.status = head.status
-        outcome.first_byte_time = now - self._moved
+        outcome.first_byte_time = now - self._asked
         outcome.answered = self._moved = now
         outcome.content_type = head.headers.get(b"content-type") or b""
-        headers = response_headers(head, means.date(outcome.began_wall))
         if self.candidate is not None and self.candidate.cookie:
             headers.extend(
                 self.candidate.set_cookies(
@@ -330,7 +364,7 @@ class Exchange:
         """
         The answer is whole: the connection may serve somebody else.
         """
-        self.outcome.server_time = self._means.seconds() - self.outcome.began
+        self.outcome.server_time = self._means.seconds() - self._asked
         self._stream = None
         if not self._sent:
             stream.transport.unregisterProducer()
@@ -420,8 +454,13 @@ class Exchange:
         """
         Pass on an interim response; it stops no clock.
         """
-        self._waits_for_continue = False
-        head.headers = response_headers(head)
+        if head.status == 100:
+            self._waits_for_continue = False
+        try:
+            head.headers = response_headers(head)
+        except BadField:
+            self._throw(Refused(Refusal.BAD_ANSWER))
+            return
         self.request.inform(head)
 
     def answer(self, head: ResponseHead, body: bytes, ended: bool) -> None:

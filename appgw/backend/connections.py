@@ -15,8 +15,9 @@ from typing import Any, Final
 import attrs
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 
 from appgw.backend.answer import AnswerParser, BadAnswer
 from appgw.backend.target import Target
@@ -81,7 +82,7 @@ class Stream:
         self.idle_timeout = IDLE_TIMEOUT
         self._parser = AnswerParser()
         self._sent = True
-        self._chunked = False
+        self._chunked = self._paused = self._spoilt = False
         self.trailers: Headers | None = None
 
     # What the transport calls.
@@ -101,6 +102,7 @@ class Stream:
         user = self.user
         if user is None:
             # Nothing was asked: nothing of this is an answer (RFC 9112, 9.2).
+            self._spoilt = True
             self.kept.discard(self)
             self.transport.abortConnection()
             return
@@ -112,8 +114,8 @@ class Stream:
             return
         while parser.interim:
             user.interim(parser.interim.popleft())
-        if self.user is not user:
-            return
+            if self.user is not user:
+                return
         head = parser.head
         if head is not None:
             parser.head = None
@@ -166,6 +168,8 @@ class Stream:
             framing = b"Transfer-Encoding: chunked\r\n"
             if body:
                 body = b"%x\r\n%b\r\n" % (len(body), body)
+            if last:
+                body += b"0\r\n\r\n"
         elif content_length or method not in _BODILESS:
             framing = b"Content-Length: %d\r\n" % content_length
         else:
@@ -178,8 +182,6 @@ class Stream:
             body,
         )
         self.transport.write(wire)
-        if last and content_length is None:
-            self.finish(None)
 
     def write(self, data: bytes) -> None:
         """
@@ -206,8 +208,16 @@ class Stream:
         It is kept only if nothing about the exchange leaves a doubt.
         """
         self.user = None
-        parser = self._parser
-        if self._sent and parser.reusable and self.transport.connected:
+        parser, transport = self._parser, self.transport
+        if self._paused:
+            self.resume()
+        if (
+            self._sent
+            and parser.reusable
+            and transport.connected
+            # An answer to what has not left yet: the rest would never be read.
+            and not transport.unsent()
+        ):
             parser.reset()
             self.reused = True
             self.idle_timeout = parser.idle_timeout
@@ -229,16 +239,28 @@ class Stream:
         """
         self.transport.poll()
 
+    def silent(self) -> bool:
+        """
+        Tell whether nothing has come since it was asked last, nor its end.
+        """
+        transport = self.transport
+        transport.poll()
+        return bool(
+            transport.connected and transport.failed is None and not self._spoilt
+        )
+
     def pause(self) -> None:
         """
         Read no more of the answer until ``resume``.
         """
+        self._paused = True
         self.transport.pauseProducing()
 
     def resume(self) -> None:
         """
         Read on.
         """
+        self._paused = False
         self.transport.resumeProducing()
 
     def _fail(self, error: StreamLost) -> None:
@@ -281,6 +303,23 @@ class PinnedTerms:
 
 
 @attrs.define(eq=False)
+class Attempts:
+    """
+    How connecting to backends went so far.
+
+    Attributes:
+        made: connections that came about.
+        failed: refused, timed out, or broken in TLS; not those whose
+            certificate was refused.
+        seconds: spent on those made.
+    """
+
+    made: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+@attrs.define(eq=False)
 class Kept:
     """
     All connections to one Target.
@@ -289,33 +328,43 @@ class Kept:
         idle: those that wait for a request, the last used at the end.
         all: every one, idle or lent.
         dialling: attempts under way.
+        retired: nothing new is sent to this Target; none is kept.
     """
 
     target: Target
     reactor: Any
     seconds: Callable[[], float]
     terms: PinnedTerms | None
+    attempts: Attempts
     idle: collections.deque[Stream] = attrs.field(factory=collections.deque)
     all: set[Stream] = attrs.field(factory=set)
-    dialling: int = 0
+    dialling: set[Deferred[Stream]] = attrs.field(factory=set)
     retired: bool = False
 
     def connect(self) -> Deferred[Stream]:
         """
         Open a connection; fires once a byte may be sent.
         """
-        if len(self.all) + self.dialling >= MAX_CONNECTIONS:
+        if len(self.all) + len(self.dialling) >= MAX_CONNECTIONS:
             raise TooManyConnections(str(self.target))
-        self.dialling += 1
         target = self.target
         endpoint = ClientEndpoint(self.reactor, target.address, target.port, self.terms)
-        outcome: Deferred[Stream] = endpoint.connect(_Streams(self))
-        return outcome.addBoth(self._dialled)
+        attempt: Deferred[Stream] = endpoint.connect(_Streams(self))
+        self.dialling.add(attempt)
+        return attempt.addBoth(self._dialled, attempt, self.seconds())
 
-    def _dialled(self, outcome: Any) -> Any:
-        self.dialling -= 1
+    def _dialled(self, outcome: Any, attempt: Deferred[Stream], began: float) -> Any:
+        self.dialling.discard(attempt)
+        if isinstance(outcome, Stream) and not outcome.silent():
+            # Whoever speaks or hangs up before it was asked, is not asked.
+            outcome.transport.abortConnection()
+            outcome = Failure(ConnectionLost("it did not wait for a request"))
         if isinstance(outcome, Stream):
             self.all.add(outcome)
+            self.attempts.made += 1
+            self.attempts.seconds += self.seconds() - began
+        elif not outcome.check(PinRefused):
+            self.attempts.failed += 1
         return outcome
 
     def put_back(self, stream: Stream) -> None:
@@ -324,7 +373,6 @@ class Kept:
         """
         now = self.seconds()
         if self.retired or len(self.idle) >= MAX_IDLE or now - stream.born > MAX_AGE:
-            self.all.discard(stream)
             stream.transport.loseConnection()
             return
         stream.idle_since = now
@@ -346,7 +394,6 @@ class Kept:
             age = now - stream.born
             if age > MAX_AGE or now - stream.idle_since > stream.idle_timeout:
                 self.idle.remove(stream)
-                self.all.discard(stream)
                 stream.transport.loseConnection()
 
 
@@ -370,11 +417,16 @@ class Connections:
 
     Args:
         seconds: a monotonic clock.
+
+    Attributes:
+        attempts: how connecting went so far.
     """
 
     reactor: Any
     seconds: Callable[[], float]
     kept: dict[Target, Kept] = attrs.field(factory=dict)
+    attempts: Attempts = attrs.field(factory=Attempts)
+    _retained: set[Target] | None = None
 
     def idle(self, target: Target) -> Stream | None:
         """
@@ -405,7 +457,8 @@ class Connections:
             terms = None
             if target.protocol == "https":
                 terms = PinnedTerms(PinnedClientTLSOptions(target))
-            kept = Kept(target, self.reactor, self.seconds, terms)
+            kept = Kept(target, self.reactor, self.seconds, terms, self.attempts)
+            kept.retired = self._retained is not None and target not in self._retained
             self.kept[target] = kept
         return kept.connect()
 
@@ -415,10 +468,17 @@ class Connections:
         """
         return [stream for kept in self.kept.values() for stream in kept.all]
 
+    def busy(self) -> bool:
+        """
+        Whether any connection stands or is under way.
+        """
+        return any(kept.all or kept.dialling for kept in self.kept.values())
+
     def retain(self, targets: set[Target]) -> None:
         """
         Close what is idle to any other target, and keep no more of those.
         """
+        self._retained = targets
         for target, kept in list(self.kept.items()):
             if target in targets:
                 kept.retired = False
@@ -426,7 +486,6 @@ class Connections:
             kept.retired = True
             for stream in list(kept.idle):
                 kept.idle.remove(stream)
-                kept.all.discard(stream)
                 stream.transport.loseConnection()
             if not kept.all and not kept.dialling:
                 del self.kept[target]
@@ -442,7 +501,10 @@ class Connections:
 
     def close(self) -> None:
         """
-        End every connection.
+        End every connection and every attempt.
         """
+        for kept in self.kept.values():
+            for attempt in list(kept.dialling):
+                attempt.cancel()
         for stream in self.streams():
             stream.transport.abortConnection()

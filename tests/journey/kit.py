@@ -5,6 +5,7 @@ A gateway between backends that follow a script and clients that send bytes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -23,7 +24,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from appgw.backend import connections
 from appgw.config import model
+from appgw.endpoints import ClientEndpoint
 from appgw.record import Outcome
 from appgw.service import Gateway
 from appgw.testing import Issued, ServerTLS, make_certificate, server_context
@@ -160,8 +163,7 @@ class Recorded(Gateway):
         Let everybody look at the clock as if so much time had passed.
         """
         now = time.monotonic() + seconds
-        for port in self._ports.values():
-            port.door.sweep(now)
+        self._ports.sweep(now)
         self._connections.sweep(now)
 
 
@@ -275,6 +277,13 @@ class JourneyTests(TestCase):
         """
         return self.serve(self.config(*backends, **settings))
 
+    def hurry(self, **seconds: float) -> None:
+        """
+        Give connections to backends less time: ``connect_timeout`` and others.
+        """
+        hasty = functools.partial(ClientEndpoint, **seconds)
+        self.patch(connections, "ClientEndpoint", hasty)
+
     async def client(self, secure: bool = False, name: bytes | None = None) -> Client:
         """
         Connect to the gateway, over TLS or in clear text.
@@ -314,12 +323,13 @@ class JourneyTests(TestCase):
 
     def lines(self) -> list[dict[str, Any]]:
         """
-        Read the access log.
+        Read the access log, each line's properties along with the rest.
         """
         log = self.gateway._access_log
         assert log is not None
         log._flush()
-        return [json.loads(line) for line in self.file.read_text().splitlines()]
+        read = [json.loads(line) for line in self.file.read_text().splitlines()]
+        return [line | line["properties"] for line in read]
 
     def count(self, name: str, **labels: str) -> float | None:
         """

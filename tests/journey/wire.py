@@ -139,9 +139,10 @@ class Wire(Protocol):
 
     def reset(self) -> None:
         """
-        End with a reset.
+        End with a reset, if it has not ended.
         """
-        self.transport.abortConnection()
+        if self.lost is None:
+            self.transport.abortConnection()
 
     def hang_up(self) -> None:
         """
