@@ -78,8 +78,8 @@ class Stream:
     def __init__(self, kept: Kept) -> None:
         self.kept = kept
         self.target = kept.target
-        self.born = self.idle_since = kept.seconds()
-        self.idle_timeout = IDLE_TIMEOUT
+        self.born = kept.seconds()
+        self.idle_until = self.born + IDLE_TIMEOUT
         self._parser = AnswerParser()
         self._sent = True
         self._chunked = self._paused = self._spoilt = False
@@ -220,8 +220,7 @@ class Stream:
         ):
             parser.reset()
             self.reused = True
-            self.idle_timeout = parser.idle_timeout
-            self.kept.put_back(self)
+            self.kept.put_back(self, parser.idle_timeout)
         else:
             self.abort()
 
@@ -367,15 +366,18 @@ class Kept:
             self.attempts.failed += 1
         return outcome
 
-    def put_back(self, stream: Stream) -> None:
+    def put_back(self, stream: Stream, seconds: float = IDLE_TIMEOUT) -> None:
         """
         Keep *stream* for the next request, or close it when there are enough.
+
+        Args:
+            seconds: how long it may wait.
         """
         now = self.seconds()
-        if self.retired or len(self.idle) >= MAX_IDLE or now - stream.born > MAX_AGE:
+        stream.idle_until = min(now + seconds, stream.born + MAX_AGE)
+        if self.retired or stream.idle_until <= now or len(self.idle) >= MAX_IDLE:
             stream.transport.loseConnection()
             return
-        stream.idle_since = now
         self.idle.append(stream)
 
     def discard(self, stream: Stream) -> None:
@@ -391,8 +393,7 @@ class Kept:
         Close what has been idle too long; *now* on the same clock.
         """
         for stream in list(self.idle):
-            age = now - stream.born
-            if age > MAX_AGE or now - stream.idle_since > stream.idle_timeout:
+            if stream.idle_until <= now:
                 self.idle.remove(stream)
                 stream.transport.loseConnection()
 
@@ -438,8 +439,11 @@ class Connections:
         idle = kept.idle
         while idle:
             stream = idle.pop()
-            if stream.transport.connected and stream.transport.failed is None:
-                return stream
+            transport = stream.transport
+            if transport.connected and transport.failed is None:
+                if stream.idle_until > self.seconds():
+                    return stream
+                transport.loseConnection()
         return None
 
     def connect(self, target: Target) -> Deferred[Stream]:

@@ -42,6 +42,7 @@ Addresses of the two listeners: where the port is 0, the address tells them apar
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LAST = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
 Script = Callable[[Conversation], Awaitable[None]]
 
@@ -214,6 +215,15 @@ class JourneyTests(TestCase):
 
         self.addCleanup(lambda: Deferred.fromCoroutine(stop()))
         return backend
+
+    def dead(self) -> model.Member:
+        """
+        Return a member whose port refuses connections.
+        """
+        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        # Bound to another address of this machine: nobody listens on this one.
+        return model.Member(address="127.0.0.9", port=port.getHost().port)
 
     def config(
         self, *backends: Backend | model.Member | None, **settings: Any

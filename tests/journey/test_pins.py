@@ -10,6 +10,7 @@ from appgw.refusal import Refusal
 from appgw.testing import Issued, make_ca, make_certificate, server_context
 from tests.journey.kit import (
     GET,
+    LAST,
     LEAF,
     OK,
     STRANGER,
@@ -288,9 +289,7 @@ class PinTests(JourneyTests):
 
         async def once(conversation: Conversation) -> None:
             await conversation.request()
-            conversation.write(
-                OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-            )
+            conversation.write(LAST)
             conversation.close()
 
         backend = self.backend(once, context=context)

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+
+from appgw.backend import connections
+from appgw.refusal import Refusal
+from tests.journey.kit import (
+    GET,
+    LEAF,
+    OK,
+    Backend,
+    JourneyTests,
+    Script,
+    answering,
+    both,
+    put,
+    turn,
+)
+from tests.journey.wire import Conversation
+
+End = Callable[[Conversation], None]
+ENDS: tuple[End, ...] = (
+    Conversation.close,
+    Conversation.reset,
+    Conversation.hang_up,
+)
+
+
+class KeptTests(JourneyTests):
+    """
+    Connections that have carried a request.
+    """
+
+    def once_then(self, then: Script) -> Script:
+        """
+        Answer the first request of the first connection, and every request of
+        the others; do *then* with the second request of the first connection.
+        """
+        first = True
+
+        async def script(conversation: Conversation) -> None:
+            nonlocal first
+            mine, first = first, False
+            await conversation.request()
+            conversation.write(OK)
+            while True:
+                await conversation.request()
+                if mine:
+                    await then(conversation)
+                    return
+                conversation.write(OK)
+
+        return script
+
+    async def second(self, backend: Backend, wire: bytes, status: int) -> None:
+        """
+        Send a GET, then *wire*; assert how that ends.
+        """
+        client = await self.client()
+        self.assertEqual(200, (await client.ask(GET)).status)
+        self.assertEqual(status, (await client.ask(wire)).status)
+        await self.recorded(2)
+
+    async def test_lost_under_repeatable(self) -> None:
+        """
+        A kept connection that the backend closes as the request goes out costs
+        a GET nothing, nor a PUT whose body is in hand; it is seen twice.
+        """
+        for end in ENDS:
+            for wire in (GET, put(b"body"), put(b"", b"DELETE")):
+
+                async def then(c: Conversation, end: End = end) -> None:
+                    end(c)
+
+                backend = self.backend(self.once_then(then))
+                self.before(backend)
+                await self.second(backend, wire, 200)
+                self.assertEqual(2, len(backend.conversations))
+                method = wire.partition(b" ")[0]
+                self.assertEqual(
+                    [b"GET", method, method], [m.method for m in backend.seen]
+                )
+                self.assertEqual(backend.seen[1].body, backend.seen[2].body)
+                self.assertIsNone(self.gateway.outcomes[1].refusal)
+
+    async def test_lost_in_clear_text(self) -> None:
+        """
+        It is the same in clear text.
+        """
+        for end in ENDS[:2]:
+
+            async def then(c: Conversation, end: End = end) -> None:
+                end(c)
+
+            backend = self.backend(self.once_then(then), None)
+            self.before(backend, protocol="http")
+            await self.second(backend, GET, 200)
+            self.assertEqual(3, len(backend.seen))
+
+    async def test_lost_under_post(self) -> None:
+        """
+        A POST is never sent twice: it is 502, and seen by the backends once.
+        """
+        for end in ENDS:
+            for method in (b"POST", b"PATCH"):
+
+                async def then(c: Conversation, end: End = end) -> None:
+                    end(c)
+
+                backend = self.backend(self.once_then(then))
+                self.before(backend)
+                await self.second(backend, put(b"body", method), 502)
+                self.assertEqual([b"GET", method], [m.method for m in backend.seen])
+                self.assertEqual(1, backend.received.count(b"body"))
+                refusal = self.gateway.outcomes[1].refusal
+                self.assertIs(Refusal.BACKEND_CLOSED, refusal)
+
+    async def test_lost_after_a_byte(self) -> None:
+        """
+        Once a byte of an answer has come, nothing is sent again.
+        """
+
+        async def then(conversation: Conversation) -> None:
+            conversation.write(b"H")
+            conversation.close()
+
+        for _ in range(5):
+            backend = self.backend(self.once_then(then))
+            self.before(backend)
+            await self.second(backend, put(b"body"), 502)
+            self.assertEqual(1, backend.received.count(b"body"))
+
+    async def test_lost_twice(self) -> None:
+        """
+        A request is repeated once, on a new connection, and no more.
+        """
+
+        async def script(conversation: Conversation) -> None:
+            if len(backend.conversations) == 1:
+                await conversation.request()
+                conversation.write(OK)
+            await conversation.request()
+            conversation.close()
+
+        backend = self.backend(script)
+        self.before(backend)
+        await self.second(backend, GET, 502)
+        self.assertEqual(3, len(backend.seen))
+
+    async def test_closed_before_post(self) -> None:
+        """
+        A POST goes over no connection that the backend has closed already,
+        even where the reactor has not told us so yet.
+        """
+        closing: list[Conversation] = []
+
+        async def script(conversation: Conversation) -> None:
+            closing.append(conversation)
+            while True:
+                await conversation.request()
+                conversation.write(OK)
+
+        for issued in (LEAF, None):
+            closing.clear()
+            backend = self.backend(script, issued)
+            settings = {"protocol": "http"} if issued is None else {}
+            self.before(backend, **settings)
+            await self.ask()
+            (kept,) = self.gateway._connections.streams()
+            # As in a turn of the reactor that brings the client's request
+            # before the backend's end.
+            kept.transport.stopReading()
+            closing[0].reset()
+            await closing[0].ended()
+            answer = await self.ask(put(b"body", b"POST"))
+            self.assertEqual(200, answer.status)
+            self.assertEqual([b"GET", b"POST"], [m.method for m in backend.seen])
+
+    async def test_bytes_while_idle(self) -> None:
+        """
+        Bytes that nobody asked for end the connection, and reach nobody.
+        """
+        spoken: list[Conversation] = []
+
+        async def script(conversation: Conversation) -> None:
+            spoken.append(conversation)
+            while True:
+                await conversation.request()
+                conversation.write(OK)
+
+        backend = self.backend(script)
+        self.before(backend)
+        client = await self.client()
+        for evil in (OK.replace(b"ok", b"no"), b"x", b"HTTP/1.1 100 Continue\r\n\r\n"):
+            self.assertEqual(b"ok", (await client.ask(GET)).body)
+            spoken[-1].write(evil)
+            await spoken[-1].ended()
+        self.assertEqual(b"ok", (await client.ask(GET)).body)
+        self.assertEqual(4, len(backend.conversations))
+
+    async def test_bytes_behind_an_answer(self) -> None:
+        """
+        What follows an answer is nobody's, and its connection ends.
+        """
+        for more in (
+            b"x",
+            OK,
+            b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        ):
+            backend = self.backend(answering(OK + more))
+            self.before(backend)
+            client = await self.client()
+            for _ in range(3):
+                self.assertEqual(b"ok", (await client.ask(GET)).body)
+            self.assertEqual(3, len(backend.conversations))
+            self.assertNotIn(b"evil", client.received)
+
+    async def test_idle(self) -> None:
+        """
+        A connection is kept for a minute, and then closed as TLS foresees.
+        """
+        backend = self.backend(answering(OK))
+        self.before(backend)
+        await self.ask()
+        (conversation,) = backend.conversations
+        self.gateway.later(59)
+        await self.ask()
+        self.assertEqual(1, len(backend.conversations))
+        self.gateway.later(61)
+        self.assertTrue(await conversation.ended())
+        self.assertEqual(200, (await self.ask()).status)
+        self.assertEqual(2, len(backend.conversations))
+
+    async def test_named_timeout(self) -> None:
+        """
+        A backend's own Keep-Alive timeout is honoured, with time to spare.
+        """
+        answer = OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5\r\n\r\n")
+        backend = self.backend(answering(answer))
+        self.before(backend)
+        await self.ask()
+        self.gateway.later(4)
+        await self.ask()
+        self.assertEqual(1, len(backend.conversations))
+        self.gateway.later(5)
+        await backend.conversations[0].ended()
+
+    async def test_no_time_at_all(self) -> None:
+        """
+        A connection that its backend keeps for no time is not used again.
+        """
+        answer = OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=0\r\n\r\n")
+        backend = self.backend(answering(answer))
+        self.before(backend)
+        for _ in range(3):
+            self.assertEqual(200, (await self.ask()).status)
+        self.assertEqual(3, len(backend.conversations))
+
+    async def test_limits(self) -> None:
+        """
+        64 idle connections are kept, and no more than the limit are made.
+        """
+        self.assertEqual(
+            (64, 1024), (connections.MAX_IDLE, connections.MAX_CONNECTIONS)
+        )
+        self.patch(connections, "MAX_IDLE", 2)
+        self.patch(connections, "MAX_CONNECTIONS", 5)
+        all_here: Deferred[None] = Deferred()
+
+        async def script(conversation: Conversation) -> None:
+            await conversation.request()
+            waiting: Deferred[None] = Deferred()
+            all_here.addCallback(waiting.callback)
+            await waiting
+            conversation.write(OK)
+
+        backend = self.backend(script)
+        self.before(backend)
+        clients = [await self.client() for _ in range(5)]
+        for client in clients:
+            client.write(GET)
+        while len(backend.seen) < 5:
+            await turn()
+        refused = await self.ask()
+        self.assertEqual(503, refused.status)
+        self.assertEqual([b"1"], refused.get(b"retry-after"))
+        all_here.callback(None)
+        answers = await both(*(client.answer() for client in clients))
+        self.assertEqual([200] * 5, [answer.status for answer in answers])
+        (kept,) = self.gateway._connections.kept.values()
+        self.assertEqual(2, len(kept.idle))
+        while len(kept.all) > 2:
+            await turn()
+        outcomes = await self.recorded(6)
+        self.assertIs(Refusal.OVERLOADED, outcomes[0].refusal)
+
+    async def test_full_or_dead(self) -> None:
+        """
+        Where one member is full and others are dead, the site is busy: 503.
+        """
+        self.patch(connections, "MAX_CONNECTIONS", 1)
+
+        async def script(conversation: Conversation) -> None:
+            await conversation.request()
+            await conversation.ended()
+
+        backend = self.backend(script)
+        dead = self.dead()
+        self.serve(self.config(dead, backend, dead))
+        first = await self.client()
+        first.write(GET)
+        while not backend.seen:
+            await turn()
+        for _ in range(3):
+            self.assertEqual(503, (await self.ask()).status)
+        for outcome in await self.recorded(3):
+            assert outcome.candidate is not None
+            self.assertEqual(backend.port, outcome.candidate.port)
+
+    async def test_slow_reader_before(self) -> None:
+        """
+        A connection whose last answer had to wait for a slow client reads on
+        for the next one.
+        """
+        body = b"x" * 3_000_000
+        large = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        backend = self.backend(answering(large))
+        self.before(backend)
+        slow = await self.client()
+        slow.transport.pauseProducing()
+        slow.write(GET)
+        outcomes = self.gateway.outcomes
+        for _ in range(5):
+            await turn()
+        slow.transport.resumeProducing()
+        self.assertEqual(body, (await slow.answer()).body)
+        await self.recorded(1)
+        for number in range(2, 5):
+            self.assertEqual(len(body), len((await slow.ask(GET)).body))
+            await self.recorded(number)
+        self.assertEqual([200] * 4, [outcome.status for outcome in outcomes])
+        self.assertEqual(1, len(backend.conversations))
