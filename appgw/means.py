@@ -4,9 +4,10 @@ What exchanges work with, and the small parts that they are put together from.
 
 from __future__ import annotations
 
+import errno
 import types
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from twisted.logger import Logger
@@ -21,6 +22,11 @@ from appgw.record import Outcome
 from appgw.refusal import Refusal
 
 _log = Logger()
+
+_OUR_OWN: Final = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL),
+)
+"""What keeps us from connecting to anybody: no member's fault."""
 
 
 class Refused(Exception):  # noqa: N818 - says what happened
@@ -87,6 +93,9 @@ def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> N
     """
     Write our own answer to *request*.
     """
+    if refusal is Refusal.MISDIRECTED:
+        # The client shall connect anew (RFC 9110, 15.5.20).
+        request.keep_alive = False
     head, body = page(refusal, trace_id, means.date(means.wall()))
     request.respond(head, body, True)
 
@@ -97,6 +106,9 @@ def why_not(failure: Failure, candidate: Candidate, means: Means) -> Refusal:
     note it against the candidate.
     """
     error = failure.value
+    if getattr(error, "osError", None) in _OUR_OWN:
+        _log.warn("No connection to anybody: {error}", error=error)
+        return Refusal.OVERLOADED
     candidate.refused(means.seconds())
     if isinstance(error, PinRefused):
         _log.warn("{refusal}", refusal=str(error))

@@ -73,7 +73,7 @@ def page(refusal: Refusal, trace_id: str, date: bytes) -> tuple[ResponseHead, by
     if refusal is Refusal.TRACE:
         # RFC 9110, 15.5.6: a 405 says what is allowed.
         headers.append((b"Allow", _ALLOW))
-    if refusal is Refusal.OVERLOADED:
+    if status == 503:
         headers.append((b"Retry-After", b"1"))
     head = ResponseHead(status, refusal.phrase.encode("ascii"), headers, len(body))
     return head, body

@@ -39,9 +39,8 @@ def read_head(
     Build the head that llhttp has just completed.
 
     Args:
-        line: the request line as received, without its end.
-        method, target, fields: what llhttp has made of the head.
-        scheme: of the connection.
+        line: the request line as received, without its end; llhttp has made
+            *method*, *target* and *fields* of the head.
 
     Returns:
         The head, and whether the client waits for ``100 Continue``.
