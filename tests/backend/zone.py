@@ -4,6 +4,7 @@ A resolver that says what it is told to, when it is told to.
 
 from __future__ import annotations
 
+from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import (
     IAddress,
@@ -11,6 +12,7 @@ from twisted.internet.interfaces import (
     IHostResolution,
     IResolutionReceiver,
 )
+from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from appgw.backend.pool import Pool
@@ -74,6 +76,17 @@ class Zone:
             for text in self.records.get(name, []):
                 receiver.addressResolved(as_address(text))
             receiver.resolutionComplete()
+
+
+def hold_names(test: TestCase) -> Zone:
+    """
+    Let the reactor's names resolve when the test says so.
+    """
+    zone = Zone()
+    zone.holding = True
+    before = reactor.installNameResolver(zone)
+    test.addCleanup(reactor.installNameResolver, before)
+    return zone
 
 
 def as_address(text: str) -> IAddress:

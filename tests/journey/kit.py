@@ -294,11 +294,16 @@ class JourneyTests(TestCase):
         hasty = functools.partial(ClientEndpoint, **seconds)
         self.patch(connections, "ClientEndpoint", hasty)
 
-    async def client(self, secure: bool = False, name: bytes | None = None) -> Client:
+    async def client(
+        self,
+        secure: bool = False,
+        name: bytes | None = None,
+        address: str | None = None,
+    ) -> Client:
         """
         Connect to the gateway, over TLS or in clear text.
         """
-        address = SECURE if secure else PLAIN
+        address = address or (SECURE if secure else PLAIN)
         _, port = self.gateway.addresses()[address, 0]
         client = Client()
         factory: Factory = Factory.forProtocol(lambda: client)

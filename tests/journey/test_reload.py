@@ -4,98 +4,37 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 
 from appgw.config import model
-from appgw.refusal import Refusal
 from appgw.testing import make_certificate
-from tests.backend.zone import Zone
+from tests.backend.zone import hold_names
 from tests.journey.kit import (
+    FRONT,
     GET,
     LEAF,
     OK,
-    PLAIN,
     SECURE,
     STRANGER,
-    Backend,
-    JourneyTests,
     answering,
     both,
     get,
     pin,
-    turn,
 )
-from tests.journey.wire import Client, Conversation, Truncated
+from tests.journey.reloads import ReloadTestCase, beginning
 
 OTHER = make_certificate(["shop.example"])
-BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin"
 
 
-async def beginning(conversation: Conversation) -> None:
-    """
-    Answer each request in half, and wait for the test to do the rest.
-    """
-    while True:
-        await conversation.request()
-        conversation.write(BEGUN)
-
-
-async def silent(conversation: Conversation) -> None:
-    """
-    Read requests, and answer none.
-    """
-    while True:
-        await conversation.request()
-
-
-class ReloadTests(JourneyTests):
+class ReloadTests(ReloadTestCase):
     """
     What a new configuration means to those who are there already.
     """
 
-    def pinned(self, config: model.Config, *pins: model.Pin) -> model.Config:
-        """
-        Allow *pins* and no other.
-        """
-        settings = attrs.evolve(
-            config.backend_settings["web"], pins=tuple(one.name for one in pins)
-        )
-        return attrs.evolve(
-            config,
-            pins={one.name: one for one in pins},
-            backend_settings={"web": settings},
-        )
-
-    def presenting(self, config: model.Config, issued: Any) -> model.Config:
-        """
-        Present another certificate to clients.
-        """
-        front = model.Certificate(
-            name="front", chain=issued.cert_pem, key=issued.key_pem
-        )
-        return attrs.evolve(config, certificates={"front": front})
-
-    def without(self, config: model.Config, name: str) -> model.Config:
-        """
-        Take a listener away.
-        """
-        rules = {key: rule for key, rule in config.rules.items() if key != name}
-        listeners = {k: one for k, one in config.listeners.items() if k != name}
-        return attrs.evolve(config, rules=rules, listeners=listeners)
-
-    async def begun(self, client: Client, *backends: Backend) -> Conversation:
-        """
-        Ask, and wait for the first half of the answer.
-        """
-        client.write(GET)
-        await client.upto(b"begin")
-        (conversation,) = [c for one in backends for c in one.conversations]
-        return conversation
-
     # Under load.
 
-    async def load(self, clients: int, requests: int, each: Callable[[int], Any]) -> int:
+    async def load(
+        self, clients: int, requests: int, each: Callable[[int], Any]
+    ) -> int:
         """
         Send *requests* over each of so many TLS connections, one after the other.
 
@@ -178,7 +117,7 @@ class ReloadTests(JourneyTests):
         await before.ask(GET)
         await gateway.apply(self.presenting(config, OTHER))
         after = await self.client(secure=True)
-        for client, issued in ((before, self_issued(before)), (after, OTHER)):
+        for client, issued in ((before, FRONT), (after, OTHER)):
             self.assertEqual(200, (await client.ask(GET)).status)
             shown = client.transport.getPeerCertificate()
             self.assertEqual(issued.certificate, shown.to_cryptography())
@@ -195,122 +134,6 @@ class ReloadTests(JourneyTests):
         self.assertIs(before, gateway._built.terms[key].tls)
         await gateway.apply(self.presenting(config, OTHER))
         self.assertIsNot(before, gateway._built.terms[key].tls)
-
-    # Pins.
-
-    async def test_pin_removed(self) -> None:
-        """
-        A pin that leaves its setting takes the answers under way with it.
-        """
-        backend = self.backend(beginning)
-        config = self.config(backend)
-        gateway = self.serve(config)
-        client = await self.client(secure=True)
-        conversation = await self.begun(client, backend)
-        before = bytes(conversation.received)
-        await gateway.apply(self.pinned(config, pin(STRANGER, "stranger")))
-        await conversation.ended()
-        self.assertEqual(before, bytes(conversation.received))
-        self.assertFalse(await client.ended())
-        (outcome,) = await self.recorded(1)
-        self.assertIs(Refusal.PIN_REFUSED, outcome.refusal)
-        self.assertEqual(502, (await self.ask()).status)
-        self.assertEqual(before, backend.received)
-
-    async def test_pin_removed_before_the_answer(self) -> None:
-        """
-        Where nothing was answered yet, the client gets 502.
-        """
-        backend = self.backend(silent)
-        config = self.config(backend)
-        gateway = self.serve(config)
-        client = await self.client()
-        client.write(GET)
-        while not backend.seen:
-            await turn()
-        await gateway.apply(self.pinned(config, pin(STRANGER, "stranger")))
-        self.assertEqual(502, (await client.answer()).status)
-        await backend.conversations[0].ended()
-
-    async def test_pin_removed_during_upload(self) -> None:
-        """
-        Of a body under way no further byte reaches a backend that lost its pin.
-        """
-        backend = self.backend(silent)
-        config = self.config(backend)
-        gateway = self.serve(config)
-        client = await self.client()
-        client.write(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour")
-        while not backend.received.endswith(b"four"):
-            await turn()
-        applied = gateway.apply(self.pinned(config, pin(STRANGER, "stranger")))
-        client.write(b"more")
-        await applied
-        self.assertEqual(502, (await client.answer()).status)
-        await backend.conversations[0].ended()
-        self.assertTrue(backend.received.endswith(b"four"))
-
-    async def test_pin_removed_during_connecting(self) -> None:
-        """
-        A handshake that was begun on the old pins sends no request any more.
-        """
-        backend = self.backend(answering(OK))
-        config = self.config(backend)
-        gateway = self.serve(config)
-        client = await self.client()
-        client.write(GET)
-        while not gateway._connections.busy():
-            await turn()
-        self.assertEqual([], list(gateway._connections.streams()))
-        await gateway.apply(self.pinned(config, pin(STRANGER, "stranger")))
-        self.assertEqual(502, (await client.answer()).status)
-        self.assertEqual(b"", backend.received)
-
-    async def test_pin_added(self) -> None:
-        """
-        With a pin more, what runs goes on, and the new certificate is admitted.
-        """
-        old, new = self.backend(beginning), self.backend(answering(OK), STRANGER)
-        config = self.config(old)
-        gateway = self.serve(config)
-        client = await self.client(secure=True)
-        conversation = await self.begun(client, old)
-        rotated = self.pinned(self.config(new), pin(LEAF), pin(STRANGER, "stranger"))
-        await gateway.apply(rotated)
-        self.assertEqual(200, (await self.ask()).status)
-        conversation.write(b"-end.")
-        self.assertEqual(b"-end.", await client.take(5))
-        outcomes = await self.recorded(2)
-        self.assertEqual([None, None], [outcome.refusal for outcome in outcomes])
-
-    async def test_same_pin_under_another_name(self) -> None:
-        """
-        Pins are compared by what they admit, not by their names.
-        """
-        backend = self.backend(beginning)
-        config = self.config(backend)
-        gateway = self.serve(config)
-        client = await self.client()
-        conversation = await self.begun(client, backend)
-        await gateway.apply(self.pinned(config, pin(LEAF, "renamed")))
-        conversation.write(b"-end.")
-        self.assertEqual(b"-end.", await client.take(5))
-
-    async def test_kept_connections(self) -> None:
-        """
-        Kept connections that were admitted on other terms are closed.
-        """
-        backend = self.backend(answering(OK))
-        config = self.config(backend)
-        gateway = self.serve(config)
-        self.assertEqual(200, (await self.ask()).status)
-        await gateway.apply(config)
-        self.assertEqual(200, (await self.ask()).status)
-        self.assertEqual(1, len(backend.conversations))
-        await gateway.apply(self.pinned(config, pin(LEAF), pin(STRANGER, "more")))
-        await backend.conversations[0].ended()
-        self.assertEqual(200, (await self.ask()).status)
-        self.assertEqual(2, len(backend.conversations))
 
     # Members.
 
@@ -353,7 +176,7 @@ class ReloadTests(JourneyTests):
                 },
             )
         )
-        self.assertEqual(200, (await client_of(self)).status)
+        self.assertEqual(200, (await self.ask()).status)
         conversation.write(b"-end.")
         self.assertEqual(b"-end.", await client.take(5))
 
@@ -393,12 +216,8 @@ class ReloadTests(JourneyTests):
         """
         A name that a reload brings has its addresses before the swap.
         """
-        zone = Zone()
-        zone.holding = True
+        zone = hold_names(self)
         zone.records["new.internal"] = ["127.0.0.1"]
-        self.addCleanup(
-            reactor.installNameResolver, reactor.installNameResolver(zone)
-        )
         old, new = self.backend(answering(OK)), self.backend(answering(OK))
         gateway = self.serve(self.config(old))
         named = model.Member(address="new.internal", port=new.port)
@@ -415,11 +234,7 @@ class ReloadTests(JourneyTests):
         """
         A reload that still waits for names is in force before the next one is.
         """
-        zone = Zone()
-        zone.holding = True
-        self.addCleanup(
-            reactor.installNameResolver, reactor.installNameResolver(zone)
-        )
+        hold_names(self)
         backend = self.backend(answering(OK))
         gateway = self.serve(self.config(backend))
         named = self.config(model.Member(address="new.internal", port=1))
@@ -428,7 +243,7 @@ class ReloadTests(JourneyTests):
         last = self.config(backend, request_timeout=9.0)
         second = gateway.apply(last)
         self.successResultOf(first)
-        self.successResultOf(second)
+        await second
         self.assertIs(last, gateway.config)
         self.assertEqual(200, (await self.ask()).status)
 
@@ -436,11 +251,7 @@ class ReloadTests(JourneyTests):
         """
         A stop that meets a reload still waiting leaves nothing bound.
         """
-        zone = Zone()
-        zone.holding = True
-        self.addCleanup(
-            reactor.installNameResolver, reactor.installNameResolver(zone)
-        )
+        hold_names(self)
         backend = self.backend(answering(OK))
         config = self.config(backend)
         gateway = self.serve(self.without(config, "plain"))
@@ -449,19 +260,3 @@ class ReloadTests(JourneyTests):
         await gateway.stopService()
         self.successResultOf(applied)
         self.assertEqual({}, gateway.addresses())
-
-
-async def client_of(test: JourneyTests) -> Any:
-    """
-    Ask on a connection of its own.
-    """
-    return await test.ask()
-
-
-def self_issued(client: Client) -> Any:
-    """
-    Return what the kit's gateway presents.
-    """
-    from tests.journey.kit import FRONT
-
-    return FRONT
