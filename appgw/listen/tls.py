@@ -24,8 +24,12 @@ RENEWAL: Final = 12 * 3600.0
 _TLS12_SUITES: Final = ":".join(
     f"ECDHE-{kind}-{suite}"
     for kind in ("ECDSA", "RSA")
-    for suite in ("AES256-GCM-SHA384", "AES128-GCM-SHA256")
-    + ("AES256-SHA384", "AES128-SHA256")
+    for suite in (
+        "AES256-GCM-SHA384",
+        "AES128-GCM-SHA256",
+        "AES256-SHA384",
+        "AES128-SHA256",
+    )
 ).encode()
 _TLS13_SUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
 _PLAIN_HTTP: Final = (
@@ -33,6 +37,8 @@ _PLAIN_HTTP: Final = (
     b"Content-Length: 49\r\nConnection: close\r\n\r\n"
     b"This port speaks https, and you asked with http.\n"
 )
+_HTTP: Final = ("http request", "https proxy request")
+"""What OpenSSL says to plain http, and to CONNECT."""
 
 
 class NoProtocol(SSL.Error):
@@ -137,8 +143,7 @@ class PortTLS:
         self._failed()
         reasons = error.args[0] if error.args else ()
         if isinstance(reasons, list) and any(
-            isinstance(reason, tuple) and reason[-1:] == ("http request",)
-            for reason in reasons
+            isinstance(reason, tuple) and reason[-1] in _HTTP for reason in reasons
         ):
             return _PLAIN_HTTP
         return b""
@@ -174,7 +179,7 @@ def server_context(certificate: Certificate) -> SSL.Context:
     return context
 
 
-def _select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> bytes:
     if b"http/1.1" in offered:
         return b"http/1.1"
     raise NoProtocol("no protocol in common")
