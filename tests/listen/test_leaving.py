@@ -113,9 +113,13 @@ class EndTests(SynchronousTestCase):
         """
         A client that sends on after its last request is not reset at once.
         """
-        line = Line(answers=False).feed(get(b"/", b"Connection: close"), get())
-        line.visits[0].answer()
-        self.assertEqual("lingering", line.transport.end)
+        last = get(b"/", b"Connection: close")
+        for pieces in ([last, get()], [last + get()]):
+            line = Line(answers=False).feed(*pieces)
+            line.visits[0].answer()
+            self.assertEqual("lingering", line.transport.end)
+        self.assertEqual("lingering", Line().feed(last + get()).transport.end)
+        self.assertEqual("closed", Line().feed(last).transport.end)
 
 
 class DrainTests(SynchronousTestCase):
@@ -138,7 +142,7 @@ class DrainTests(SynchronousTestCase):
         line.wait(5)
         line.visits[0].answer()
         self.assertIn(b"Connection: close", line.written)
-        self.assertEqual("closed", line.transport.end)
+        self.assertEqual("lingering", line.transport.end)
 
     def test_answer_under_way(self) -> None:
         """
@@ -170,7 +174,7 @@ class DrainTests(SynchronousTestCase):
         line.door.sweep(line.clock.seconds())
         line.feed(get()[10:])
         self.assertEqual([200], line.played().statuses)
-        self.assertEqual("closed", line.transport.end)
+        self.assertEqual("lingering", line.transport.end)
 
     def test_move(self) -> None:
         """

@@ -70,7 +70,7 @@ class LimitTests(LineTestCase):
         data = get(b"/", b"Content-Length: 101", method=b"PUT")
         played = self.played(data, limit=100)
         self.assertEqual((Seen(Refusal.BODY_TOO_LARGE),), played.seen)
-        self.assertEqual("lingering", played.end)
+        self.assertEqual("ended", played.end)
 
     def test_streamed_body(self) -> None:
         """
@@ -83,7 +83,7 @@ class LimitTests(LineTestCase):
         )
         self.assertEqual((Seen(Refusal.BODY_TOO_LARGE),), played.seen)
         self.assertEqual([413], played.statuses)
-        self.assertEqual("lingering", played.end)
+        self.assertEqual("ended", played.end)
 
     def test_chunks(self) -> None:
         """

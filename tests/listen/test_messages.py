@@ -60,7 +60,7 @@ class PersistenceTests(LineTestCase):
             for behind in (b"", HIDDEN, b"\x16\x03junk"):
                 played = self.played(data + behind)
                 self.assertEqual([200], played.statuses, data)
-                self.assertEqual("closed", played.end)
+                self.assertEqual("ended", played.end)
                 self.assertIn(b"\r\nConnection: close\r\n", played.written)
 
     def test_pipeline(self) -> None:
@@ -362,7 +362,7 @@ class UpgradeTests(LineTestCase):
         """
         for data in (get(b"/", UPGRADE[1], b"Connection: upgrade, close"),):
             played = self.played(data + HIDDEN)
-            self.assertEqual(([200], "closed"), (played.statuses, played.end))
+            self.assertEqual(([200], "ended"), (played.statuses, played.end))
         data = post(HIDDEN, UPGRADE[1], b"Connection: upgrade, close")
         self.assertEqual([HIDDEN], self.played(data + HIDDEN).bodies)
 
@@ -376,7 +376,7 @@ class UpgradeTests(LineTestCase):
             HIDDEN,
         )
         played = self.played(data + HIDDEN)
-        self.assertEqual(([HIDDEN], "closed"), (played.bodies, played.end))
+        self.assertEqual(([HIDDEN], "ended"), (played.bodies, played.end))
 
     def test_malformed_body(self) -> None:
         """
