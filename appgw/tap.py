@@ -71,10 +71,10 @@ class SignalledGateway(MultiService):
         """
         Serve, and listen to signals.
         """
-        super().startService()
-        self._gateway.serving().addCallback(lambda _: settle())
         self._listen(signal.SIGHUP, self._reload)
         self._listen(signal.SIGUSR1, self._gateway.reopen_logs)
+        super().startService()
+        self._gateway.serving().addCallback(lambda _: settle())
 
     def stopService(self) -> Deferred[Any]:
         """
