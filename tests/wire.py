@@ -221,7 +221,8 @@ class WireTestCase(TestCase):
     A port of ours, and peers who live in threads.
     """
 
-    timeout = 60
+    timeout = 30
+    talkers: Talkers
 
     def reactor(self) -> Any:
         """
@@ -234,8 +235,14 @@ class WireTestCase(TestCase):
         Serve protocols of *kind* until the test is over; return the port.
         """
         self.talkers = Talkers(kind)
+        return self.open(self.talkers, tls)
+
+    def open(self, factory: Factory, tls: Any = None) -> int:
+        """
+        Serve what *factory* makes until the test is over; return the port.
+        """
         listening = bind("127.0.0.1", 0)
-        self.port = ServerPort(self.reactor(), listening, self.talkers, tls)
+        self.port = ServerPort(self.reactor(), listening, factory, tls)
         self.port.startListening()
         self.addCleanup(self._stop, self.port)
         return int(listening.getsockname()[1])
