@@ -36,9 +36,7 @@ FRONT = make_certificate(["shop.example"])
 LEAF = make_certificate(["orders.internal"], ["127.0.0.1"])
 STRANGER = make_certificate(["orders.internal"], ["127.0.0.1"])
 PLAIN, SECURE = "127.0.0.1", "127.0.0.2"
-"""
-Addresses of the two listeners: where the port is 0, the address tells them apart.
-"""
+"""Of the two listeners: where the port is 0, the address tells them apart."""
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -130,6 +128,7 @@ class _Scripted(Conversation):
         """
         Follow the script; what the gateway breaks off ends it.
         """
+        super().connectionMade()
         running = Deferred.fromCoroutine(self._follow())
         running.addErrback(self.backend.test.broken.append)  # type: ignore[attr-defined]
 
@@ -222,7 +221,7 @@ class JourneyTests(TestCase):
         """
         port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        # Bound to another address of this machine: nobody listens on this one.
+        # Nobody listens on that port of this address.
         return model.Member(address="127.0.0.9", port=port.getHost().port)
 
     def config(

@@ -57,6 +57,12 @@ class Wire(Protocol):
         self.lost: Failure | None = None
         self._waiting: list[Deferred[None]] = []
 
+    def connectionMade(self) -> None:
+        """
+        Let no small write wait for an acknowledgement.
+        """
+        self.transport.setTcpNoDelay(True)
+
     def dataReceived(self, data: bytes) -> None:
         """
         Keep it, and let those who wait look again.
