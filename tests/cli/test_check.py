@@ -74,8 +74,8 @@ class CheckTests(ConfigCase):
                     " expected a whole number from 1 to 65535"
                 ),
                 (
-                    f"{self.path}:4: rules.plain.pool: found 'b', which is not in pools,"
-                    " expected the name of a pool"
+                    f"{self.path}:4: rules.plain.pool: found 'b', which is not in"
+                    " pools, expected the name of a pool"
                 ),
                 (
                     f"{self.path}:11: max_request_bdy: found an unknown key,"
