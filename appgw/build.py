@@ -4,7 +4,7 @@ From a configuration to all that serves it, before any of it is in force.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from OpenSSL import SSL
@@ -17,6 +17,7 @@ from appgw.listen.ports import Key, Terms
 from appgw.listen.tls import PortTLS
 from appgw.means import Means
 from appgw.message import Arrival
+from appgw.mounts import Mount
 from appgw.route.table import PortTable, Table
 
 Shown = Callable[[str | None], str]
@@ -63,6 +64,7 @@ def build(
     key: bytes,
     means: Means,
     handshake_failed: Callable[[], None],
+    mounts: Sequence[Mount] = (),
 ) -> Build:
     """
     Make everything anew; of *before* only health and TLS contexts are taken over.
@@ -71,6 +73,7 @@ def build(
         before: what is in force; it is not changed.
         key: of affinity cookies, where the configuration has none.
         handshake_failed: told of each client's handshake that came to nothing.
+        mounts: stock resources beside the routes.
 
     Raises:
         ValueError: it cannot be built.
@@ -88,7 +91,7 @@ def build(
     terms = {
         key: Terms(
             scheme=port.protocol,
-            root=resources.build(port, fresh, means),
+            root=resources.build(port, fresh, means, mounts),
             tls=_tls(config, key, table, shown, before, handshake_failed),
             max_request_body=config.max_request_body,
             trusted_proxies=config.trusted_proxies,

@@ -7,7 +7,7 @@ decision; the leaf acts on it. A stock ``IResource`` can be mounted beside ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -20,9 +20,12 @@ from appgw.exchange import Exchange
 from appgw.listen.request import Request
 from appgw.means import Means, refuse
 from appgw.message import Headers, ResponseHead
+from appgw.mounted import MountedResource, mounted_at
+from appgw.mounts import Mount
 from appgw.record import Outcome
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward, Refuse, decide
+from appgw.route.paths import read_path
 from appgw.route.table import PortTable, Route, Site
 
 
@@ -135,6 +138,32 @@ class SiteResource(_Branch):
 
 @implementer(IResource)
 @attrs.frozen(eq=False)
+class MountingResource(SiteResource):
+    """
+    A site with stock resources beside its routes.
+
+    Attributes:
+        mounted: the first that matches the path answers.
+    """
+
+    allow_ambiguous: bool
+    mounted: Sequence[MountedResource]
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """
+        Return what is mounted at the path, else the leaf of the decision.
+        """
+        path = request.head.path
+        if path != b"*":
+            lowered = read_path(path, self.allow_ambiguous).lower()
+            for leaf in self.mounted:
+                if leaf.matches(lowered):
+                    return leaf
+        return super().getChildWithDefault(name, request)
+
+
+@implementer(IResource)
+@attrs.frozen(eq=False)
 class PortResource(_Branch):
     """
     The root for one port: decides about each request, once.
@@ -177,7 +206,12 @@ class GoneResource(_Branch):
         return self.answers
 
 
-def build(table: PortTable, pools: Mapping[Pair, Pool], means: Means) -> PortResource:
+def build(
+    table: PortTable,
+    pools: Mapping[Pair, Pool],
+    means: Means,
+    mounts: Sequence[Mount] = (),
+) -> PortResource:
     """
     Make the tree of one port.
     """
@@ -188,6 +222,11 @@ def build(table: PortTable, pools: Mapping[Pair, Pool], means: Means) -> PortRes
             route: ForwardResource(pools[route.pool, route.settings.name], means)
             for route in (*site.routes, site.default)
         }
-        sites[site] = SiteResource(leaves)
+        mounted = mounted_at(site, mounts, means)
+        sites[site] = (
+            MountingResource(leaves, site.allow_ambiguous, mounted)
+            if mounted
+            else SiteResource(leaves)
+        )
         by_route.update(dict.fromkeys(leaves, sites[site]))
     return PortResource(table, sites, by_route, AnswerResource(means))

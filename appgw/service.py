@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appgw.access_log import AccessLog
-from appgw.backend.connections import Connections, Stream
+from appgw.backend.connections import Connections
 from appgw.backend.names import Names
 from appgw.backend.pool import Candidate, Pool
 from appgw.backend.revocation import is_revoked
@@ -36,6 +35,7 @@ from appgw.listen.ports import Key, Ports
 from appgw.listen.request import Today
 from appgw.listen.tls import RENEWAL
 from appgw.means import Means
+from appgw.mounts import Mountable
 from appgw.poller import poller
 from appgw.record import Outcome
 from appgw.resources import AnswerResource, GoneResource
@@ -57,7 +57,7 @@ _TURNS: Final = 100
 """Turns of the reactor in which a connection that was cut is surely gone."""
 
 
-class Gateway(MultiService):
+class Gateway(Mountable):
     """
     A gateway, as an ``IService`` in anybody's program.
 
@@ -79,11 +79,10 @@ class Gateway(MultiService):
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any) -> None:
-        super().__init__()
+        super().__init__(reactor)
         self.path: str | None = None
         self.registry = CollectorRegistry()
         self.counters = Counters(self.registry)
-        self._reactor = reactor
         self._seconds: Callable[[], float] = time.monotonic
         turning = poller(reactor)
         self._connections = Connections(turning, self._seconds)
@@ -299,7 +298,8 @@ class Gateway(MultiService):
         return pending.addCallback(lambda _: self._put_in_force(fresh, reserved))
 
     def _build(self, config: Config, before: Build | None) -> Build:
-        return build(config, before, self._key, self._means, self._handshake_failed)
+        failed = self._handshake_failed
+        return build(config, before, self._key, self._means, failed, self._mounts)
 
     def _put_in_force(
         self, fresh: Build, reserved: Mapping[Key, socket.socket]

@@ -36,7 +36,7 @@ LAYERS = (
     ("appgw.access_format", "appgw.counters"),
     ("appgw.access_log",),
     ("appgw.means",),
-    ("appgw.exchange",),
+    ("appgw.exchange", "appgw.mounts", "appgw.mounted"),
     ("appgw.resources",),
     ("appgw.build",),
     ("appgw.service",),

@@ -155,8 +155,8 @@ class Channel(Messages):
                     at = self._take_body(data, at)
                 if self._fresh is not None:
                     begun += 1
-                if at < size and self._deaf:
-                    self._unread = True
+                if at < size:
+                    self._unread = self._deaf
                 self._advance()
         finally:
             self._consuming = False
