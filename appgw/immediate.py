@@ -32,6 +32,7 @@ class Immediate(tcp.Connection):
     reactor: Any
     failed: Exception | None = None
     lingering = False
+    _clean = False
 
     def write(self, data: bytes) -> None:
         """
@@ -121,10 +122,16 @@ class Immediate(tcp.Connection):
 
     def readConnectionLost(self, reason: Failure) -> None:
         """
-        Tell the protocol that its peer is done, unless all is over already.
+        Tell the protocol that its peer is done, if the peer has said so.
+
+        A reactor takes any hang-up for that, and a reset may look like one.
         """
-        if not self.disconnected:
+        if self.disconnected:
+            return
+        if self._clean:
             super().readConnectionLost(reason)
+        else:
+            self.connectionLost(Failure(main.CONNECTION_LOST))
 
     def linger(self) -> None:
         """
@@ -169,4 +176,11 @@ class Plain(Immediate):
         if self.lingering:
             return self._discard()
         result: Exception | None = tcp.Connection.doRead(self)
-        return self.failed or result
+        return result
+
+    def _dataReceived(self, data: bytes) -> Exception | None:
+        if not data:
+            self._clean = True
+            return main.CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return self.failed

@@ -51,7 +51,6 @@ class _TLS(Immediate):
 
     tls: SSL.Connection | None
     _open = False
-    _clean = False
     _again: Any = None
     negotiatedProtocol: bytes | None = None
 
@@ -180,15 +179,6 @@ class _TLS(Immediate):
     def _read_pending(self) -> None:
         self._again = None
         self.poll()
-
-    def readConnectionLost(self, reason: Failure) -> None:
-        """
-        Tell the peer's close_notify from a mere end, which is a loss.
-        """
-        if self._clean:
-            super().readConnectionLost(reason)
-        else:
-            self.connectionLost(Failure(main.CONNECTION_LOST))
 
     def _postLoseConnection(self) -> Exception:
         self._clean = True

@@ -8,13 +8,15 @@ import threading
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet import reactor
+from twisted.internet import main, reactor
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
 
 from appgw.poller import Poller
 from tests.wire import (
     PATIENCE,
     Echo,
+    HalfClosed,
     Talker,
     WireTestCase,
     read_all,
@@ -250,6 +252,16 @@ class Streams:
             self.assertEqual([], talker.lost)
             await self.turns()
             self.assertEqual(1, len(talker.lost))
+
+    async def test_a_hang_up(self: Any) -> None:
+        """
+        A reactor that saw an end where the peer has said none is not believed.
+        """
+        talker, _ = await self.connected(HalfClosed)
+        for _ in range(2):
+            talker.transport.readConnectionLost(Failure(main.CONNECTION_DONE))
+            self.assertEqual((1, 0), (len(talker.lost), talker.ended))
+        self.assertIsInstance(talker.lost[0], ConnectionLost)
 
     async def test_no_other_tls(self: Any) -> None:
         """

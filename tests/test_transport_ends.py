@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import main
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.python.failure import Failure
 
 from tests.wire import (
     PATIENCE,
@@ -227,16 +225,6 @@ class TLSEndTests(WireTestCase):
             await self.peer(bare_end, peer)
             self.assertIsInstance(await self.told(talker), ConnectionLost)
             self.assertEqual(b"half of somethi", talker.received)
-
-    async def test_a_hang_up(self) -> None:
-        """
-        A reactor that saw an end where no close_notify was is not believed.
-        """
-        talker, _ = await self.connected(HalfClosed)
-        talker.transport.readConnectionLost(Failure(main.CONNECTION_DONE))
-        self.assertIsInstance(talker.lost[0], ConnectionLost)
-        talker.transport.readConnectionLost(Failure(main.CONNECTION_DONE))
-        self.assertEqual((1, 0), (len(talker.lost), talker.ended))
 
     async def test_closed_in_the_middle_of_a_piece(self) -> None:
         """
