@@ -18,42 +18,35 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, Final
-
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appgw.backend.connections import Stream, StreamLost, TooManyConnections
+from appgw.backend.connections import TooManyConnections
 from appgw.backend.pool import Candidate, Pool
-from appgw.backend.trust import PinRefused
-from appgw.listen.request import Request, trailer_allowed
-from appgw.means import Means, Refused, Valve, happening, refuse, why_not
-from appgw.message import Headers, ResponseHead
-from appgw.record import Outcome
+from appgw.backend.stream import Stream, StreamLost
+from appgw.life import Life, happening
+from appgw.listen.request import Request
+from appgw.means import (
+    EXPECT,
+    IDEMPOTENT,
+    WEIGHT,
+    WHY_LOST,
+    Means,
+    Refused,
+    Valve,
+    allowed,
+    begun,
+    fields_of_answer,
+    fields_of_request,
+    refuse,
+    why_not,
+)
+from appgw.message import ResponseHead
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward
-from appgw.route.forwarded import BadField, request_headers, response_headers
-
-IDEMPOTENT: Final = frozenset(
-    (b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"),
-)
-"""RFC 9110, 9.2.2."""
-
-_WEIGHT: Final = {
-    Refusal.NO_MEMBER: 0,
-    Refusal.PIN_REFUSED: 1,
-    Refusal.OVERLOADED: 2,
-}
-"""
-Of several reasons for having no connection, the one that says most: a member
-that is only full will serve the client soon.
-"""
-
-_EXPECT: Final = (b"Expect", b"100-continue")
 
 
-class Exchange:
+class Exchange(Life):
     """
     One request on its way to a backend and back.
 
@@ -67,18 +60,13 @@ class Exchange:
 
     __slots__ = (
         "_affinity",
-        "_answer",
         "_asked",
-        "_blocked",
         "_body",
-        "_life",
         "_means",
         "_moved",
         "_sent",
         "_stream",
         "_unsent",
-        "_waits_for_continue",
-        "candidate",
         "decision",
         "outcome",
         "pool",
@@ -88,51 +76,18 @@ class Exchange:
     def __init__(
         self, request: Request, decision: Forward, pool: Pool, means: Means
     ) -> None:
+        super().__init__(self._live())
         self.request = request
         self.decision = decision
         self.pool = pool
-        self.candidate: Candidate | None = None
         self._means = means
         self._stream: Stream | None = None
-        self._answer: ResponseHead | None = None
         self._affinity: bytes | None = None
         self._body = b""
-        self._sent = self._blocked = False
-        self._waits_for_continue = request.expects_continue
+        self._sent = False
         self._moved = self._asked = request.began
         self._unsent = 0
-        route = decision.route
-        self.outcome = Outcome(
-            request.arrival,
-            request.head,
-            means.new_id(),
-            request.began,
-            means.wall(),
-            route.listener.name,
-            route,
-        )
-        self._life: Coroutine[Any, Any, None] | None = self._live()
-
-    def start(self) -> None:
-        """
-        Begin; everything else happens by events.
-        """
-        self._go_on(None)
-
-    def _go_on(self, event: Any) -> None:
-        # try costs nothing here; contextlib.suppress costs half a µs.
-        if self._life is not None:
-            try:  # noqa: SIM105
-                self._life.send(event)
-            except StopIteration:
-                pass
-
-    def _throw(self, error: Exception) -> None:
-        if self._life is not None:
-            try:  # noqa: SIM105
-                self._life.throw(error)
-            except StopIteration:
-                pass
+        self.outcome = begun(request, means, decision.route)
 
     async def _live(self) -> None:
         try:
@@ -160,7 +115,7 @@ class Exchange:
         outcome = self.outcome
         refusal = blamed = verdict = None
         for candidate in self.pool.candidates(self._affinity):
-            self.candidate = outcome.candidate = candidate
+            outcome.candidate = candidate
             stream = self._kept(candidate)
             if stream is not None and await self._carried(stream):
                 return
@@ -168,7 +123,7 @@ class Exchange:
             if isinstance(opened, Stream):
                 await self._carried(opened)
                 return
-            if refusal is None or _WEIGHT[opened] > _WEIGHT[refusal]:
+            if refusal is None or WEIGHT[opened] > WEIGHT[refusal]:
                 refusal, blamed, verdict = opened, candidate, outcome.verdict
         outcome.candidate, outcome.verdict = blamed, verdict
         raise Refused(refusal or Refusal.NO_MEMBER)
@@ -202,18 +157,14 @@ class Exchange:
         attempt.addBoth(self._connected)
         stream = await happening()
         if isinstance(stream, Stream):
-            now = means.seconds()
             if means.revoked(self.pool, candidate, stream):
                 stream.abort()
                 return Refusal.PIN_REFUSED
+            now = means.seconds()
             candidate.connected(now)
             self.outcome.connect_time = now - began
             return stream
-        error = stream.value
-        if isinstance(error, PinRefused):
-            self.outcome.verdict = error.verdict
-            means.pin_refused(*self.pool.pair, candidate, error.verdict.reason)
-        return why_not(stream, candidate, means)
+        return why_not(stream, self.outcome, means)
 
     async def _carried(self, stream: Stream) -> bool:
         """
@@ -226,18 +177,16 @@ class Exchange:
         kept = stream.reused
         repeatable = self._send(stream) and kept
         try:
-            body, ended = await happening()
+            head, body, ended = await happening()
         except StreamLost as lost:
             self._stream = None
             if lost.untouched and repeatable:
                 return False
-            untouched = lost.untouched
-            raise Refused(
-                Refusal.BACKEND_CLOSED if untouched else Refusal.BAD_ANSWER
-            ) from lost
-        if kept and self.pool.rests and self.candidate is not None:
-            self.candidate.connected(self._means.seconds())
-        self._respond(stream, body, ended)
+            raise Refused(WHY_LOST[lost.untouched]) from lost
+        candidate = self.outcome.candidate
+        if kept and candidate is not None and self.pool.rests:
+            candidate.connected(self._means.seconds())
+        self._respond(stream, head, body, ended)
         if not ended:
             await self._stream_answer(stream)
         return True
@@ -253,7 +202,9 @@ class Exchange:
         head = request.head
         # From here on, whatever goes wrong ends the connection too.
         self._stream = stream
-        headers = self._request_headers()
+        headers = fields_of_request(self, self._means.forwarded_for_port)
+        if request.expects_continue:
+            headers.append(EXPECT)
         body = request.take()
         if body:
             self._body += body
@@ -280,32 +231,6 @@ class Exchange:
             stream.finish(request.trailers)
         return last and head.method in IDEMPOTENT
 
-    def _request_headers(self) -> Headers:
-        """
-        What the backend is asked for, and with which fields.
-        """
-        outcome, candidate, head = self.outcome, self.candidate, self.request.head
-        host = head.authority
-        if candidate is not None and candidate.host is not None:
-            host = candidate.host
-        target = self.decision.path
-        if head.query is not None:
-            target = b"%b?%b" % (target, head.query)
-        outcome.upstream_target, outcome.upstream_host = target, host
-        try:
-            headers = request_headers(
-                head,
-                self.request.arrival,
-                host,
-                outcome.trace_id.encode(),
-                self._means.forwarded_for_port,
-            )
-        except BadField as bad:
-            raise Refused(Refusal.MALFORMED) from bad
-        if self._waits_for_continue:
-            headers.append(_EXPECT)
-        return headers
-
     def _connected(self, outcome: Stream | Failure) -> None:
         if self._life is not None:
             self._go_on(outcome)
@@ -318,7 +243,7 @@ class Exchange:
         Pass on the rest of an answer whose head has gone out.
         """
         request = self.request
-        request.registerProducer(Valve(self._hold, self._release), True)
+        request.registerProducer(Valve(stream.pause, stream.resume), True)
         try:
             await happening()
         except StreamLost as lost:
@@ -327,31 +252,26 @@ class Exchange:
         finally:
             request.unregisterProducer()
         self._done_with(stream)
-        request.finish(_allowed(stream.trailers))
+        request.finish(allowed(stream.trailers))
 
-    def _respond(self, stream: Stream, body: bytes, ended: bool) -> None:
+    def _respond(
+        self, stream: Stream, head: ResponseHead, body: bytes, ended: bool
+    ) -> None:
         """
         Write the head of the answer, with what came of its body.
         """
-        head, means, outcome = self._answer, self._means, self.outcome
-        assert head is not None  # noqa: S101 - an answer event carries one
-        try:
-            headers = response_headers(head, means.date(outcome.began_wall))
-        except BadField as bad:
-            raise Refused(Refusal.BAD_ANSWER) from bad
+        means, outcome = self._means, self.outcome
+        head.headers = headers = fields_of_answer(head, means.date(outcome.began_wall))
         now = means.seconds()
         outcome.server_status = outcome.status = head.status
         outcome.first_byte_time = now - self._asked
         outcome.answered = self._moved = now
         outcome.content_type = head.headers.get(b"content-type") or b""
-        if self.candidate is not None and self.candidate.cookie:
-            headers.extend(
-                self.candidate.set_cookies(
-                    self._affinity, secure=self.request.arrival.scheme == "https"
-                )
-            )
-        head.headers = headers
-        trailers = _allowed(stream.trailers) if ended else None
+        candidate = outcome.candidate
+        if candidate is not None and candidate.cookie:
+            secure = outcome.arrival.scheme == "https"
+            headers.extend(candidate.set_cookies(self._affinity, secure=secure))
+        trailers = allowed(stream.trailers) if ended else None
         if ended:
             self._done_with(stream)
         if trailers:
@@ -366,8 +286,6 @@ class Exchange:
         """
         self.outcome.server_time = self._means.seconds() - self._asked
         self._stream = None
-        if not self._sent:
-            stream.transport.unregisterProducer()
         stream.release()
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -391,8 +309,7 @@ class Exchange:
         self._life = None
         outcome, request = self.outcome, self.request
         outcome.ended = self._means.seconds()
-        outcome.received = request.received
-        outcome.sent = request.sent
+        outcome.received, outcome.sent = request.received, request.sent
         self._means.record(outcome)
 
     # Events from the client's side.
@@ -404,19 +321,17 @@ class Exchange:
         stream, request = self._stream, self.request
         if stream is None or self._sent:
             return
-        # An early answer may lie there already; after a failed write it could
-        # not be read any more.
+        # An early answer may lie there: after a failed write it is out of reach.
         stream.poll()
         if self._stream is not stream:
             return
-        self._waits_for_continue = False
+        request.expects_continue = False
         self._moved = self._means.seconds()
         data = request.take()
         if data:
             stream.write(data)
         if request.complete:
             self._sent = True
-            stream.transport.unregisterProducer()
             stream.finish(request.trailers)
 
     def client_lost(self, refusal: Refusal) -> None:
@@ -433,13 +348,12 @@ class Exchange:
         if stream is None:
             return
         unsent = stream.transport.unsent()
-        if unsent != self._unsent:
+        if unsent != self._unsent or stream.paused:
             self._unsent, self._moved = unsent, now
         if now - self._moved <= self.pool.settings.request_timeout:
             return
-        if self._blocked:
-            return
-        if self._sent or unsent or self._answer or self._waits_for_continue:
+        answered = self.outcome.server_status
+        if self._sent or unsent or answered or self.request.expects_continue:
             self._throw(Refused(Refusal.BACKEND_TIMEOUT))
 
     def cut(self) -> None:
@@ -454,12 +368,10 @@ class Exchange:
         """
         Pass on an interim response; it stops no clock.
         """
-        if head.status == 100:
-            self._waits_for_continue = False
         try:
-            head.headers = response_headers(head)
-        except BadField:
-            self._throw(Refused(Refusal.BAD_ANSWER))
+            head.headers = fields_of_answer(head, b"")
+        except Refused as refused:
+            self._throw(refused)
             return
         self.request.inform(head)
 
@@ -467,8 +379,7 @@ class Exchange:
         """
         The final head has come, with the first of its body.
         """
-        self._answer = head
-        self._go_on((body, ended))
+        self._go_on((head, body, ended))
 
     def more(self, body: bytes, ended: bool) -> None:
         """
@@ -485,20 +396,3 @@ class Exchange:
         The backend's connection ended too early.
         """
         self._throw(error)
-
-    def _hold(self) -> None:
-        self._blocked = True
-        if self._stream is not None:
-            self._stream.pause()
-
-    def _release(self) -> None:
-        self._blocked = False
-        self._moved = self._means.seconds()
-        if self._stream is not None:
-            self._stream.resume()
-
-
-def _allowed(trailers: Headers | None) -> Headers | None:
-    if not trailers:
-        return None
-    return Headers(field for field in trailers if trailer_allowed(field[0])) or None

@@ -5,21 +5,25 @@ What exchanges work with, and the small parts that they are put together from.
 from __future__ import annotations
 
 import errno
-import types
-from collections.abc import Callable, Generator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appgw.backend.connections import Connections, Stream
+from appgw.backend.connections import Connections
 from appgw.backend.pool import Candidate, Pool
+from appgw.backend.stream import Stream
 from appgw.backend.trust import PinRefused
 from appgw.listen.answers import page
-from appgw.listen.request import Request
+from appgw.listen.request import Request, trailer_allowed
+from appgw.message import Headers, ResponseHead
 from appgw.record import Outcome
 from appgw.refusal import Refusal
+from appgw.route.decide import Forward
+from appgw.route.forwarded import BadField, request_headers, response_headers
+from appgw.route.table import Route
 
 _log = Logger()
 
@@ -27,6 +31,26 @@ _OUR_OWN: Final = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL),
 )
 """What keeps us from connecting to anybody: no member's fault."""
+
+WEIGHT: Final = {
+    Refusal.NO_MEMBER: 0,
+    Refusal.PIN_REFUSED: 1,
+    Refusal.OVERLOADED: 2,
+}
+"""
+Of several reasons for having no connection, the one that says most: a member
+that is only full will serve the client soon.
+"""
+
+WHY_LOST: Final = {True: Refusal.BACKEND_CLOSED, False: Refusal.BAD_ANSWER}
+"""By whether a connection was lost before a byte of its answer had come."""
+
+IDEMPOTENT: Final = frozenset(
+    (b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"),
+)
+"""RFC 9110, 9.2.2."""
+
+EXPECT: Final = (b"Expect", b"100-continue")
 
 
 class Refused(Exception):  # noqa: N818 - says what happened
@@ -66,14 +90,6 @@ class Means:
     revoked: Callable[[Pool, Candidate, Stream], bool] = lambda _, __, ___: False
 
 
-@types.coroutine
-def happening() -> Generator[None, Any, Any]:
-    """
-    Wait for the next event; it is returned, or raised.
-    """
-    return (yield)
-
-
 @attrs.frozen(eq=False)
 class Valve:
     """
@@ -89,6 +105,21 @@ class Valve:
         """
 
 
+def begun(request: Request, means: Means, route: Route) -> Outcome:
+    """
+    Make the outcome of an exchange that begins.
+    """
+    return Outcome(
+        request.arrival,
+        request.head,
+        means.new_id(),
+        request.began,
+        means.wall(),
+        route.listener.name,
+        route,
+    )
+
+
 def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> None:
     """
     Write our own answer to *request*.
@@ -100,17 +131,21 @@ def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> N
     request.respond(head, body, True)
 
 
-def why_not(failure: Failure, candidate: Candidate, means: Means) -> Refusal:
+def why_not(failure: Failure, outcome: Outcome, means: Means) -> Refusal:
     """
     Say what a connection that did not come about means for the request, and
     note it against the candidate.
     """
-    error = failure.value
-    if getattr(error, "osError", None) in _OUR_OWN:
+    error, candidate = failure.value, outcome.candidate
+    if getattr(error, "osError", None) in _OUR_OWN or candidate is None:
         _log.warn("No connection to anybody: {error}", error=error)
         return Refusal.OVERLOADED
     candidate.refused(means.seconds())
     if isinstance(error, PinRefused):
+        outcome.verdict = error.verdict
+        if outcome.route is not None:
+            pool, setting = outcome.route.pool, outcome.route.settings.name
+            means.pin_refused(pool, setting, candidate, error.verdict.reason)
         _log.warn("{refusal}", refusal=str(error))
         return Refusal.PIN_REFUSED
     _log.info(
@@ -119,3 +154,60 @@ def why_not(failure: Failure, candidate: Candidate, means: Means) -> Refusal:
         why=failure.getErrorMessage(),
     )
     return Refusal.NO_MEMBER
+
+
+class _Asking(Protocol):
+    """
+    What is known of an exchange when its request goes out.
+    """
+
+    request: Request
+    decision: Forward
+    outcome: Outcome
+
+
+def fields_of_request(asking: _Asking, for_port: bool) -> Headers:
+    """
+    Put together what the backend is asked for, and note it in the outcome.
+
+    Raises:
+        Refused: a value would break the message apart.
+    """
+    outcome, head = asking.outcome, asking.request.head
+    host, candidate = head.authority, outcome.candidate
+    if candidate is not None and candidate.host is not None:
+        host = candidate.host
+    target = asking.decision.path
+    if head.query is not None:
+        target = b"%b?%b" % (target, head.query)
+    outcome.upstream_target, outcome.upstream_host = target, host
+    trace_id = outcome.trace_id.encode()
+    try:
+        return request_headers(head, outcome.arrival, host, trace_id, for_port)
+    except BadField as bad:
+        raise Refused(Refusal.MALFORMED) from bad
+
+
+def fields_of_answer(head: ResponseHead, date: bytes) -> Headers:
+    """
+    Choose what of a backend's answer is for the client.
+
+    Args:
+        date: added where the backend has sent none; empty: none is.
+
+    Raises:
+        Refused: a value would break the message apart.
+    """
+    try:
+        return response_headers(head, date)
+    except BadField as bad:
+        raise Refused(Refusal.BAD_ANSWER) from bad
+
+
+def allowed(trailers: Headers | None) -> Headers | None:
+    """
+    Choose the trailers that may be passed on; None where there are none.
+    """
+    if not trailers:
+        return None
+    return Headers(field for field in trailers if trailer_allowed(field[0])) or None

@@ -25,6 +25,7 @@ from appgw.backend.connections import Connections
 from appgw.backend.names import Names
 from appgw.backend.pool import Candidate, Pool
 from appgw.backend.revocation import is_revoked
+from appgw.backend.stream import Stream
 from appgw.build import Build, build
 from appgw.config.model import AccessLog as LogSettings
 from appgw.config.model import Config
@@ -315,7 +316,7 @@ class Gateway(Mountable):
         for stream in self._connections.streams():
             exchange = stream.user
             if isinstance(exchange, Exchange) and self._revoked(
-                exchange.pool, exchange.candidate, stream
+                exchange.pool, exchange.outcome.candidate, stream
             ):
                 exchange.cut()
 

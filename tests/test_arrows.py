@@ -23,6 +23,7 @@ LAYERS = (
         "appgw.poller",
         "appgw.immediate",
         "appgw.trace",
+        "appgw.life",
     ),
     ("appgw.config.model",),
     (

@@ -15,258 +15,29 @@ from typing import Any, Final
 import attrs
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from appgw.backend.answer import AnswerParser, BadAnswer
+from appgw.backend.answer import IDLE_TIMEOUT
+from appgw.backend.stream import Stream
 from appgw.backend.target import Target
 from appgw.backend.trust import PinnedClientTLSOptions, PinRefused
 from appgw.backend.verdict import Verdict
 from appgw.endpoints import ClientEndpoint
-from appgw.message import Headers
 
 MAX_IDLE: Final = 64
 MAX_CONNECTIONS: Final = 1024
 """Connections per Target."""
 
-IDLE_TIMEOUT: Final = 60.0
 MAX_AGE: Final = 3600.0
 """Seconds."""
-
-_BODILESS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
 
 
 class TooManyConnections(Exception):  # noqa: N818 - names the limit
     """
     The Target's limit of connections is reached.
     """
-
-
-class StreamLost(Exception):  # noqa: N818 - says what happened
-    """
-    The backend's connection ended before its answer did.
-
-    Attributes:
-        untouched: not a byte of an answer had come.
-    """
-
-    def __init__(self, why: str, untouched: bool) -> None:
-        super().__init__(why)
-        self.untouched = untouched
-
-
-class Stream:
-    """
-    One connection to a backend, lent to one exchange at a time.
-
-    The user is told by ``interim(head)``, ``answer(head, body, ended)``,
-    ``more(body, ended)`` and ``lost(error)``; ``trailers`` is valid once ended.
-
-    Attributes:
-        target: what it is connected to.
-        verdict: why its certificate was admitted; None over plain TCP.
-        reused: it has carried a request before.
-    """
-
-    transport: Any = None
-    user: Any = None
-    reused = False
-    verdict: Any = None
-    source_port = 0
-
-    def __init__(self, kept: Kept) -> None:
-        self.kept = kept
-        self.target = kept.target
-        self.born = kept.seconds()
-        self.idle_until = self.born + IDLE_TIMEOUT
-        self._parser = AnswerParser()
-        self._sent = True
-        self._chunked = self._paused = self._spoilt = False
-        self.trailers: Headers | None = None
-
-    # What the transport calls.
-
-    def makeConnection(self, transport: Any) -> None:
-        """
-        Take note of the connection; nothing is sent before a request.
-        """
-        self.transport = transport
-        self.verdict = transport.verdict
-        self.source_port = transport.getHost().port
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Parse a piece of an answer and pass on what it completes.
-        """
-        user = self.user
-        if user is None:
-            # Nothing was asked: nothing of this is an answer (RFC 9112, 9.2).
-            self._spoilt = True
-            self.kept.discard(self)
-            self.transport.abortConnection()
-            return
-        parser = self._parser
-        try:
-            parser.feed(data)
-        except BadAnswer as bad:
-            self._fail(StreamLost(str(bad), untouched=False))
-            return
-        while parser.interim:
-            user.interim(parser.interim.popleft())
-            if self.user is not user:
-                return
-        head = parser.head
-        if head is not None:
-            parser.head = None
-            self.trailers = parser.trailers
-            user.answer(head, parser.take(), parser.complete)
-        elif parser.body or parser.complete:
-            self.trailers = parser.trailers
-            user.more(parser.take(), parser.complete)
-
-    def connectionLost(self, reason: Any) -> None:
-        """
-        The connection is gone, which may be the end of an answer.
-        """
-        self.kept.discard(self)
-        user, self.user = self.user, None
-        if user is None:
-            return
-        parser = self._parser
-        if parser.until_close and reason.check(ConnectionDone):
-            parser.complete = True
-            user.more(b"", True)
-            return
-        user.lost(StreamLost("the backend closed the connection", parser.untouched))
-
-    # For the user.
-
-    def send(
-        self,
-        user: Any,
-        method: bytes,
-        target: bytes,
-        headers: Headers,
-        content_length: int | None,
-        body: bytes,
-        last: bool,
-    ) -> None:
-        """
-        Send a request's head with the first piece of its body.
-
-        Args:
-            content_length: None: chunked.
-            last: there is no more of the body.
-        """
-        self.user = user
-        self._sent = last
-        self._chunked = content_length is None
-        self.trailers = None
-        self._parser.expect(method == b"HEAD")
-        if content_length is None:
-            framing = b"Transfer-Encoding: chunked\r\n"
-            if body:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
-            if last:
-                body += b"0\r\n\r\n"
-        elif content_length or method not in _BODILESS:
-            framing = b"Content-Length: %d\r\n" % content_length
-        else:
-            framing = b""
-        wire = b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n%b" % (
-            method,
-            target,
-            b"\r\n".join([b": ".join(field) for field in headers]),
-            framing,
-            body,
-        )
-        self.transport.write(wire)
-
-    def write(self, data: bytes) -> None:
-        """
-        Send a further piece of the body; never empty.
-        """
-        if self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self.transport.write(data)
-
-    def finish(self, trailers: Headers | None) -> None:
-        """
-        The request is whole.
-        """
-        self._sent = True
-        if not self._chunked:
-            return
-        lines = b"".join([b"%b: %b\r\n" % field for field in trailers or ()])
-        self.transport.write(b"0\r\n" + lines + b"\r\n")
-
-    def release(self) -> None:
-        """
-        Give the connection back once its answer is complete.
-
-        It is kept only if nothing about the exchange leaves a doubt.
-        """
-        self.user = None
-        parser, transport = self._parser, self.transport
-        if self._paused:
-            self.resume()
-        if (
-            self._sent
-            and parser.reusable
-            and transport.connected
-            # An answer to what has not left yet: the rest would never be read.
-            and not transport.unsent()
-        ):
-            parser.reset()
-            self.reused = True
-            self.kept.put_back(self, parser.idle_timeout)
-        else:
-            self.abort()
-
-    def abort(self) -> None:
-        """
-        End the connection, and with it the backend's work.
-        """
-        self.user = None
-        self.kept.discard(self)
-        self.transport.abortConnection()
-
-    def poll(self) -> None:
-        """
-        Read what has come already, before a write that may fail.
-        """
-        self.transport.poll()
-
-    def silent(self) -> bool:
-        """
-        Tell whether nothing has come since it was asked last, nor its end.
-        """
-        transport = self.transport
-        transport.poll()
-        return bool(
-            transport.connected and transport.failed is None and not self._spoilt
-        )
-
-    def pause(self) -> None:
-        """
-        Read no more of the answer until ``resume``.
-        """
-        self._paused = True
-        self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """
-        Read on.
-        """
-        self._paused = False
-        self.transport.resumeProducing()
-
-    def _fail(self, error: StreamLost) -> None:
-        user = self.user
-        self.abort()
-        if user is not None:
-            user.lost(error)
 
 
 class PinnedTerms:

@@ -42,6 +42,12 @@ GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LAST = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
+_CERTIFICATE = model.Certificate(name="front", chain=FRONT.cert_pem, key=FRONT.key_pem)
+_PLAIN = model.Listener(name="plain", protocol="http", address=PLAIN, port=0)
+_SECURE = model.Listener(
+    name="secure", protocol="https", address=SECURE, port=0, certificate="front"
+)
+
 Script = Callable[[Conversation], Awaitable[None]]
 
 
@@ -241,29 +247,15 @@ class JourneyTests(TestCase):
         if settings["protocol"] == "https":
             settings = {"pins": ("leaf",)} | settings
         to = model.Destination(pool="web", backend_settings="web")
-        certificate = model.Certificate(
-            name="front", chain=FRONT.cert_pem, key=FRONT.key_pem
-        )
         return model.Config(
-            listeners={
-                "plain": model.Listener(
-                    name="plain", protocol="http", address=PLAIN, port=0
-                ),
-                "secure": model.Listener(
-                    name="secure",
-                    protocol="https",
-                    address=SECURE,
-                    port=0,
-                    certificate="front",
-                ),
-            },
+            listeners={"plain": _PLAIN, "secure": _SECURE},
             rules={
                 name: model.Rule(
                     name=name, priority=number, listener=name, destination=to
                 )
                 for number, name in enumerate(("plain", "secure"), 1)
             },
-            certificates={"front": certificate},
+            certificates={"front": _CERTIFICATE},
             pins={"leaf": pin(LEAF)},
             pools={"web": model.Pool(name="web", members=members)},
             backend_settings={"web": model.BackendSettings(name="web", **settings)},

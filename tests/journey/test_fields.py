@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 from OpenSSL import SSL
 
-from appgw import exchange
+from appgw import means
 from appgw.config import model
 from appgw.refusal import Refusal
 from appgw.route.forwarded import BadField
@@ -235,7 +235,7 @@ class RequestTests(JourneyTests):
 
         backend = self.backend(answering(OK))
         self.before(backend)
-        self.patch(exchange, "request_headers", bad)
+        self.patch(means, "request_headers", bad)
         self.assertEqual(400, (await self.ask()).status)
         (outcome,) = await self.recorded(1)
         self.assertIs(Refusal.MALFORMED, outcome.refusal)
@@ -302,7 +302,7 @@ class AnswerTests(JourneyTests):
         def bad(*_: object) -> None:
             raise BadField
 
-        self.patch(exchange, "response_headers", bad)
+        self.patch(means, "response_headers", bad)
         hints = b"HTTP/1.1 103 Early Hints\r\n\r\n"
         for number, answer in enumerate((OK, hints + OK, hints * 3), 1):
             backend = self.backend(answering(answer))

@@ -6,12 +6,13 @@ from appgw.config import model
 from appgw.refusal import Refusal
 from appgw.testing import server_context
 from tests.journey.kit import (
-    GET,
     LEAF,
     OK,
     STRANGER,
+    Backend,
     JourneyTests,
     answering,
+    get,
     pin,
 )
 from tests.journey.wire import Conversation
@@ -22,51 +23,47 @@ class HandshakeTests(JourneyTests):
     Backends that are not what a handshake is made with, or more than one.
     """
 
-    async def test_two_settings(self) -> None:
+    def three_settings(self, backend: Backend) -> model.Config:
         """
-        Two settings with different pins to one host and port share no
-        connection: what one may keep is nothing to the other.
+        Lead paths to one backend, under settings that pin different leaves.
         """
-        backend = self.backend(answering(OK))
         config = self.config(backend)
-        members = config.pools["web"]
-        strict = attrs.evolve(
-            config.backend_settings["web"], name="strict", pins=("other",)
-        )
-        third = attrs.evolve(
-            config.backend_settings["web"], name="third", pins=("leaf", "other")
-        )
+        web = config.backend_settings["web"]
+        settings = {
+            name: attrs.evolve(web, name=name, pins=pins)
+            for name, pins in (("strict", ("other",)), ("third", ("leaf", "other")))
+        }
         paths = tuple(
             model.PathRule(
                 name=name,
                 paths=(f"/{name}",),
                 destination=model.Destination(pool="web", backend_settings=name),
             )
-            for name in ("strict", "third")
+            for name in settings
         )
         to = model.Destination(pool="web", backend_settings="web")
-        self.serve(
+        maps = model.UrlPathMap(name="map", default=to, path_rules=paths)
+        rule = attrs.evolve(config.rules["plain"], destination=None, url_path_map="map")
+        return attrs.evolve(
             config,
-            pools={"web": members},
             pins=dict(config.pins) | {"other": pin(STRANGER, "other")},
-            backend_settings=dict(config.backend_settings)
-            | {"strict": strict, "third": third},
-            url_path_maps={
-                "map": model.UrlPathMap(name="map", default=to, path_rules=paths)
-            },
-            rules={
-                "plain": model.Rule(
-                    name="plain", priority=1, listener="plain", url_path_map="map"
-                )
-            },
+            backend_settings={"web": web} | settings,
+            url_path_maps={"map": maps},
+            rules={"plain": rule},
             listeners={"plain": config.listeners["plain"]},
         )
+
+    async def test_two_settings(self) -> None:
+        """
+        Two settings with different pins to one host and port share no
+        connection: what one may keep is nothing to the other.
+        """
+        backend = self.backend(answering(OK))
+        self.serve(self.three_settings(backend))
         client = await self.client()
-        statuses = []
-        for path in (b"/", b"/strict", b"/third", b"/", b"/strict", b"/third"):
-            wire = GET.replace(b"/ ", path + b" ", 1)
-            statuses.append((await client.ask(wire)).status)
-        self.assertEqual([200, 502, 200] * 2, statuses)
+        for _ in range(2):
+            for path, status in ((b"/", 200), (b"/strict", 502), (b"/third", 200)):
+                self.assertEqual(status, (await client.ask(get(path))).status)
         heard = [one for one in backend.conversations if one.received]
         self.assertEqual(2, len(heard))
         for one, path in zip(heard, (b"GET / ", b"GET /third "), strict=True):

@@ -138,7 +138,7 @@ class TimeTests(JourneyTests):
         client = await self.client()
         client.transport.pauseProducing()
         client.write(get())
-        while not any(s._paused for s in self.gateway._connections.streams()):
+        while not any(s.paused for s in self.gateway._connections.streams()):
             await turn()
         self.gateway.later(0)
         self.gateway.later(30)
@@ -159,7 +159,7 @@ class TimeTests(JourneyTests):
         client = await self.client()
         client.transport.pauseProducing()
         client.write(get())
-        while not any(s._paused for s in self.gateway._connections.streams()):
+        while not any(s.paused for s in self.gateway._connections.streams()):
             await turn()
         self.gateway.later(0)
         self.gateway.later(61)
