@@ -79,12 +79,8 @@ def build(
         ValueError: it cannot be built.
     """
     table = Table.build(config)
-    fresh = pools.build(
-        config,
-        config.affinity.key or key,
-        means.seconds,
-        None if before is None else before.pools,
-    )
+    kept = None if before is None else before.pools
+    fresh = pools.build(config, config.affinity.key or key, means.seconds, kept)
     means = attrs.evolve(means, forwarded_for_port=config.forwarded_for_port)
     secure = {at: p for at, p in table.ports.items() if p.protocol == "https"}
     shown = {at: _shown(port) for at, port in secure.items()}
