@@ -93,16 +93,21 @@ class Immediate(tcp.Connection):
         """
         return self._tempDataLen + len(self.dataBuffer) - self.offset
 
-    def poll(self) -> None:
+    def poll(self) -> bool:
         """
         Read now what has come already, as the reactor would in its turn.
+
+        Returns:
+            Whether the connection goes on.
         """
-        if self.connected and self.failed is None:
-            result = self.doRead()
-            if result is main.CONNECTION_DONE:
-                self.reactor.callLater(0, self._end)
-            elif result is not None:
-                self._fail(result)
+        if not self.connected or self.failed is not None:
+            return False
+        result = self.doRead()
+        if result is main.CONNECTION_DONE:
+            self.reactor.callLater(0, self._end)
+        elif result is not None:
+            self._fail(result)
+        return result is None and self.failed is None
 
     def _fail(self, error: Exception) -> None:
         self.failed = self.failed or error

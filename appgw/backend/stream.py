@@ -240,11 +240,7 @@ class Stream:
         """
         Tell whether nothing has come since it was asked last, nor its end.
         """
-        transport = self.transport
-        transport.poll()
-        return bool(
-            transport.connected and transport.failed is None and not self._spoilt
-        )
+        return self.transport.poll() and not self._spoilt
 
     def pause(self) -> None:
         """
