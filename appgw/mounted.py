@@ -276,7 +276,7 @@ class _Visit:
         """
         Let the client's pace be the producer's.
         """
-        self.request.registerProducer(producer, streaming)
+        self.request.registerProducer(producer, bool(streaming))
 
     def unregisterProducer(self) -> None:
         """

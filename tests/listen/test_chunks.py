@@ -117,6 +117,8 @@ class ChunksTests(ChunksTestCase):
                 Refusal.HEAD_TOO_LARGE,
             )
         self.refuses(b"0\r\n" + b"a: b\r\n" * 1366, Refusal.HEAD_TOO_LARGE)
+        full = b"0\r\nX: %b\r\n" % (b"a" * (MAX_LINE - 5))
+        self.refuses(full, Refusal.HEAD_TOO_LARGE)
 
     def test_extensions(self) -> None:
         """

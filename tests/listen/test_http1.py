@@ -178,6 +178,29 @@ class BodyTests(SynchronousTestCase):
         line.feed(get(b"/2"))
         self.assertEqual(2, len(line.visits))
 
+    def test_pause_and_answer_at_the_end(self) -> None:
+        """
+        The same holds where the last of the body brings the answer.
+        """
+        line = Line().feed(post(b"abc")[:-1])
+        line.visits[0].request.pause()
+        line.feed(b"c")
+        self.assertTrue(line.transport.reads)
+        self.assertEqual([200, 200], line.feed(get()).played().statuses)
+
+    def test_different_ends(self) -> None:
+        """
+        Where llhttp and we do not agree on the end of a body, the connection
+        is given up.
+        """
+        for left in (1, 3):
+            line = Line(answers=False).feed(post(b"abc")[:-2])
+            line.channel._left = left
+            line.feed(b"bc")
+            self.assertEqual(Refusal.MALFORMED, line.visits[0].lost[0])
+            self.assertEqual([400], line.played().statuses)
+            self.assertEqual("lingering", line.transport.end)
+
     def test_pause_of_a_whole_request(self) -> None:
         """
         Without a body to come there is nothing to pause.

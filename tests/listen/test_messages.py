@@ -192,6 +192,7 @@ class SmugglingTests(LineTestCase):
             (b"GET\t/ HTTP/1.1", method),
             (b"get / HTTP/1.1", method),
             (b"BREW / HTTP/1.1", method),
+            (b"DESCRIBE / HTTP/1.1", method),
             (b"A" * 100000, method),
             (b"\x16\x03\x01\x02\x00", method),
             (b"CONNECT a:443 HTTP/1.1", method),
