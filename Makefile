@@ -54,8 +54,8 @@ test-compiled: .venv-compiled/.installed ## the whole suite, against that
 bench: .venv/.installed ## measure against other gateways: bench/README.md
 	$(MAKE) -C bench
 
-oracle: .venv/.installed ## hostile requests, judged at the backend: bench/README.md
-	$(MAKE) -C bench oracle
+oracle: .venv/.installed ## hostile requests, judged at the backend: docs/hardening.md
+	$(BIN)/python -m tests.oracle.run
 
 clean: ## remove everything that make has made
 	rm -rf .venv .venv-compiled .tox .mypy_cache .ruff_cache .hypothesis _trial_temp* build dist *.egg-info .coverage*
