@@ -100,7 +100,7 @@ class Channel(Messages):
             begun = current.sent
             self._lose()
             if begun:
-                # Without a body, the end of the connection may be its end.
+                # To HTTP/1.0 a clean end could be the end of the answer.
                 self.transport.abortConnection()
             else:
                 self._end()
