@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
 from twisted.internet import main, reactor
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
@@ -126,15 +127,21 @@ class Streams:
         everything = await self.peer(read_all, peer)
         self.assertTrue(everything == BIG + b"then the rest")
         self.assertIsInstance(await self.told(talker), ConnectionDone)
+        # A reactor may have one more event for it.
+        self.assertIsNone(talker.transport.doWrite())
 
     async def test_written_at_once(self: Any) -> None:
         """
         What is written is with the peer before the reactor has its turn.
         """
         talker, peer = await self.connected()
-        talker.transport.write(b"now")
-        self.assertEqual(0, talker.transport.unsent())
-        self.assertEqual(b"now", peer.recv(100))
+        for size in (1, 16384, 100000):
+            talker.transport.write(BIG[:size])
+            self.assertEqual(0, talker.transport.unsent())
+            came = b""
+            while len(came) < size:
+                came += peer.recv(size)
+            self.assertEqual(BIG[:size], came)
 
     async def test_pulled(self: Any) -> None:
         """
@@ -165,6 +172,8 @@ class Streams:
         """
         talker, peer = await self.connected()
         talker.transport.pauseProducing()
+        # From here on the reactor polls before it makes the calls that are due.
+        await self.turns()
         reset(peer)
         talker.writing = True
         for _ in range(3):
@@ -299,6 +308,36 @@ class PlainStreamTests(Streams, WireTestCase):
 
 class TLSStreamTests(Streams, WireTestCase):
     secret = True
+
+    async def test_another_ones_failure(self) -> None:
+        """
+        What went wrong on one connection is not read as the next one's error.
+        """
+        first, peer = await self.connected()
+        other = await self.dialled(self.port.getHost().port, trusting())
+        second = await self.talker(1)
+        for call in ("poll", "write"):
+            second.transport.pauseProducing()
+            await self.peer(other.sendall, b"fine")
+            self._leave_an_error()
+            if call == "write":
+                second.transport.write(b"fine too")
+                self._leave_an_error()
+            second.transport.poll()
+            self._leave_an_error()
+            second.transport.poll()
+            self.assertIsNone(second.transport.failed)
+        self.assertEqual(b"finefine", second.received)
+        self.assertEqual(b"fine too", await self.peer(other.recv, 100))
+        self.assertEqual([], first.lost)
+        peer.close()
+
+    @staticmethod
+    def _leave_an_error() -> None:
+        # What OpenSSL is asked to do here fails, and nobody takes the error.
+        lib.PEM_read_bio_PrivateKey(
+            lib.BIO_new_mem_buf(b"no key", 6), ffi.NULL, ffi.NULL, ffi.NULL
+        )
 
     async def test_what_is_decrypted_already(self) -> None:
         """

@@ -247,6 +247,26 @@ class TLSEndTests(WireTestCase):
         self.assertEqual((1, 0), (len(talker.lost), talker.ended))
         self.assertEqual([], self.flushLoggedErrors())
 
+    async def test_a_failed_write_before_the_end(self) -> None:
+        """
+        An end that was read with the last piece does not hide a failed write.
+        """
+
+        class Answering(HalfClosed):
+            def dataReceived(self, data: bytes) -> None:
+                for _ in range(3):
+                    self.transport.write(b"answer")
+
+        talker, peer = await self.connected(Answering)
+        talker.transport.pauseProducing()
+        await self.peer(peer.sendall, b"x" * 16384)
+        await self.peer(self._notify, peer)
+        reset(peer)
+        talker.transport.resumeProducing()
+        self.assertIsInstance(await self.told(talker), ConnectionLost)
+        self.assertIsNotNone(talker.transport.failed)
+        self.assertEqual(0, talker.ended)
+
     @staticmethod
     def _notify(peer: ssl.SSLSocket) -> None:
         peer.setblocking(False)
