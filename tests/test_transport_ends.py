@@ -254,14 +254,13 @@ class TLSEndTests(WireTestCase):
 
         class Answering(HalfClosed):
             def dataReceived(self, data: bytes) -> None:
-                for _ in range(3):
-                    self.transport.write(b"answer")
+                self.transport.socket.shutdown(socket.SHUT_WR)
+                self.transport.write(b"answer")
 
         talker, peer = await self.connected(Answering)
         talker.transport.pauseProducing()
         await self.peer(peer.sendall, b"x" * 16384)
         await self.peer(self._notify, peer)
-        reset(peer)
         talker.transport.resumeProducing()
         self.assertIsInstance(await self.told(talker), ConnectionLost)
         self.assertIsNotNone(talker.transport.failed)
