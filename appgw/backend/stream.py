@@ -233,8 +233,12 @@ class Stream:
     def poll(self) -> None:
         """
         Read what has come already, before a write that may fail.
+
+        Not while paused: who takes no answer shall not fill our memory by
+        going on with the request.
         """
-        self.transport.poll()
+        if not self._paused:
+            self.transport.poll()
 
     def silent(self) -> bool:
         """
