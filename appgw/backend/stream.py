@@ -237,7 +237,7 @@ class Stream:
         Not while paused: who takes no answer shall not fill our memory by
         going on with the request.
         """
-        if not self._paused:
+        if not self.paused:
             self.transport.poll()
 
     def silent(self) -> bool:
