@@ -196,7 +196,7 @@ class StartTests(JourneyTests):
         self.assertEqual(200, (await self.ask(secure=True)).status)
 
 
-class FileTests(JourneyTests):
+class ReadingTests(JourneyTests):
     def write(self, port: int, log: str = "access.log", more: str = "") -> Path:
         """
         Write a configuration with one backend on *port*.
@@ -266,9 +266,9 @@ class FileTests(JourneyTests):
         gateway.startService()
         self.addCleanup(gateway.stopService)
         config = gateway.config
-        self.write(backend.port, more="listner: {}\n")
+        self.write(backend.port, more="listenerz: {}\n")
         self.assertIs(False, await gateway.reload())
-        self.assertIn("listner", self.messages())
+        self.assertIn("listenerz", self.messages())
         path.unlink()
         self.assertIs(False, await gateway.reload())
         self.assertIn("No such file", self.messages())
@@ -306,7 +306,7 @@ class FileTests(JourneyTests):
         """
         A file that is wrong raises all that is wrong with it.
         """
-        path = self.write(1, more="listner: {}\nruls: {}\n")
+        path = self.write(1, more="listenerz: {}\nruls: {}\n")
         error = self.assertRaises(ConfigError, Gateway.from_file, str(path), reactor)
         self.assertEqual(2, len(str(error).splitlines()))
 

@@ -59,12 +59,12 @@ class CommandTests(TwistdTestCase):
         """
         Each mistake is one line with its place, in the background as well.
         """
-        self.write(1, more="listner: {}\nruls: {}")
+        self.write(1, more="listenerz: {}\nruls: {}")
         for mode in (("-n",), ()):
             said = self.refused(*mode, "appgw", "--config", "gateway.yaml")
             lines = said.splitlines()
             self.assertEqual(2, len(lines), said)
-            self.assertTrue(lines[0].startswith("gateway.yaml:7: listner: "), said)
+            self.assertTrue(lines[0].startswith("gateway.yaml:7: listenerz: "), said)
 
     def test_taken_port(self) -> None:
         """
@@ -108,6 +108,7 @@ class SignalTests(TwistdTestCase):
         self.assertTrue(backend.asked.wait(30))
         process.signal(signal.SIGTERM)
         process.until("Received SIGTERM")
+        process.until("Closed")
         backend.may.set()
         answer = client.makefile("rb").read()
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
@@ -165,10 +166,10 @@ class SignalTests(TwistdTestCase):
         process.signal(signal.SIGHUP)
         process.until("The configuration was reloaded.")
         self.assertEqual(b"HTTP/1.1 200 OK", self.ask())
-        self.write(1, more="listner: {}")
+        self.write(1, more="listenerz: {}")
         process.signal(signal.SIGHUP)
         process.until("Not reloaded")
-        process.until("gateway.yaml:7: listner: ")
+        process.until("gateway.yaml:7: listenerz: ")
         self.assertEqual(b"HTTP/1.1 200 OK", self.ask())
         later = free_port()
         self.write(backend.port, later)

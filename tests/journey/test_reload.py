@@ -230,6 +230,21 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(200, (await self.ask()).status)
         self.assertEqual((1, 1), (len(old.seen), len(new.seen)))
 
+    async def test_old_names(self) -> None:
+        """
+        Names that nobody has any more are not looked up any more.
+        """
+        zone = hold_names(self)
+        zone.holding = False
+        old = self.config(model.Member(address="old.internal", port=1))
+        gateway = self.serve(old)
+        for name in ("new.internal", "newer.internal"):
+            await gateway.apply(self.config(model.Member(address=name, port=1)))
+        zone.asked.clear()
+        await gateway.stopService()
+        gateway.startService()
+        self.assertEqual(["newer.internal"], zone.asked)
+
     async def test_overtaken(self) -> None:
         """
         A reload that still waits for names is in force before the next one is.
