@@ -23,16 +23,26 @@ class Transport:
     polled = 0
 
     def getHost(self) -> Any:
+        """
+        Return an address.
+        """
         return type("Address", (), {"port": 1})
 
     def poll(self) -> None:
+        """
+        Count.
+        """
         self.polled += 1
 
     def pauseProducing(self) -> None:
-        pass
+        """
+        Nothing is read anyway.
+        """
 
     def resumeProducing(self) -> None:
-        pass
+        """
+        Nothing is read anyway.
+        """
 
 
 class PollTests(SynchronousTestCase):
