@@ -38,9 +38,10 @@ def is_revoked(
         # The setting is gone as a whole, which ends no request. A certificate
         # that nobody allows any more does.
         pins = tuple(config.pins.values())
-    if pins is None:
+    if pins is None and target.pins is None:
         return False
-    return not still_admits(attrs.evolve(target, pins=pins), verdict)
+    # Where pins count no longer, those that admitted it have left.
+    return not still_admits(attrs.evolve(target, pins=pins or ()), verdict)
 
 
 def _pins_now(

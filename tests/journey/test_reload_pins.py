@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import attrs
+
+from appgw.config import model
 from appgw.refusal import Refusal
 from tests.journey.kit import GET, LEAF, OK, STRANGER, answering, pin, turn
 from tests.journey.reloads import ReloadTestCase, beginning, silent
@@ -77,6 +80,29 @@ class PinReloadTests(ReloadTestCase):
         await gateway.apply(self.pinned(config, pin(STRANGER, "stranger")))
         self.assertEqual(502, (await client.answer()).status)
         self.assertEqual(b"", backend.received)
+
+    async def test_no_pins_any_more(self) -> None:
+        """
+        A pin has left its setting, too, where the setting has none any more.
+        """
+        roots = {"corp": model.TrustedRoot(name="corp", certificates=(LEAF.der,))}
+        for changes in (
+            {"pins": (), "trusted_roots": ("corp",)},
+            {"pins": (), "protocol": "http"},
+        ):
+            backend = self.backend(beginning)
+            config = self.config(backend)
+            gateway = self.serve(config)
+            conversation = await self.begun(await self.client(), backend)
+            settings = attrs.evolve(config.backend_settings["web"], **changes)
+            await gateway.apply(
+                attrs.evolve(
+                    config, trusted_roots=roots, backend_settings={"web": settings}
+                )
+            )
+            await conversation.ended()
+            (outcome,) = await self.recorded(1)
+            self.assertIs(Refusal.PIN_REFUSED, outcome.refusal)
 
     async def test_pin_added(self) -> None:
         """
