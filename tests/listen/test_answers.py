@@ -80,6 +80,5 @@ class PageTests(SynchronousTestCase):
         """
         Who is turned away for a moment is told how long it lasts.
         """
-        for refusal in (Refusal.OVERLOADED, Refusal.DRAINING):
-            head, _ = page(refusal, TRACE_ID, b"today")
-            self.assertEqual(b"1", dict(head.headers)[b"Retry-After"])
+        head, _ = page(Refusal.OVERLOADED, TRACE_ID, b"today")
+        self.assertEqual(b"1", dict(head.headers)[b"Retry-After"])
