@@ -1,5 +1,5 @@
 """
-``appgw explain``: what becomes of a request, and why of nothing else.
+``appgw explain``: what becomes of a request, and why nothing else does.
 
 What is printed is what the gateway decides: the same functions are called, with
 the same values.
@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import attrs
 import click
 
+from appgw.backend.presented import is_address
 from appgw.cli.telling import decided, other_listeners, other_path_rules, sent, site_of
 from appgw.config.model import Config
 from appgw.config.read import ConfigError, read
@@ -65,7 +66,7 @@ class Question:
         Return what would be known of the client's connection.
         """
         client = ipaddress.ip_address(self.client)
-        named = self.scheme == "https" and not _is_address(self.host)
+        named = self.scheme == "https" and not is_address(self.host)
         return Arrival(
             address=str(client),
             port=50000,
@@ -93,7 +94,7 @@ def ask(url: str, fields: Iterable[str], method: str, client: str) -> Question:
     found = _URL.fullmatch(url)
     if found is None:
         raise QuestionError(f"{url}: not an http or https URL")
-    if not _is_address(client):
+    if not is_address(client):
         raise QuestionError(f"{client}: not an IP address")
     authority = found["authority"].rpartition("@")[2].encode()
     scheme = found["scheme"].lower()
@@ -129,14 +130,6 @@ def _field(text: str) -> tuple[bytes, bytes]:
     if found is None:
         raise QuestionError(f"{text!r}: not a header such as 'Name: value'")
     return found[1].encode(), found[2].rstrip(" \t").encode()
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def port_for(table: Table, question: Question) -> PortTable:
@@ -214,7 +207,7 @@ def explain(
     client: str,
 ) -> None:
     """
-    Say what becomes of a request, and why of nothing else.
+    Say what becomes of a request, and why nothing else does.
 
     FILE is the configuration. Nothing is sent. A Host among the headers takes
     the place of the URL's in the request, but not in the handshake. The exit
