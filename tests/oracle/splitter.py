@@ -37,7 +37,9 @@ class Splitter:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = listening.getsockname()[1]
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, args=(listening,))
+        self._thread = threading.Thread(
+            target=self._run, args=(listening,), daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -45,7 +47,7 @@ class Splitter:
         End every connection, and the thread.
         """
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._thread.join(10)
 
     def _run(self, listening: socket.socket) -> None:
         loop = self._loop
