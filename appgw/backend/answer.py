@@ -77,6 +77,7 @@ class AnswerParser:
         self.idle_timeout = IDLE_TIMEOUT
         self._parser = httptools.HttpResponseParser(self)
         self._fresh = True
+        self._cause: BadAnswer | None = None
         self.expect(False)
 
     def expect(self, head_only: bool) -> None:
@@ -153,11 +154,11 @@ class AnswerParser:
         """
         Tell a bad answer from bytes behind a good one, and from our own bugs.
         """
+        cause, self._cause = self._cause, None
         if self.complete:
             self._surplus = True
             return
-        cause = error.__context__
-        if isinstance(cause, BadAnswer):
+        if cause is not None:
             raise cause from None
         if isinstance(error, httptools.HttpParserCallbackError):
             raise error
@@ -183,13 +184,22 @@ class AnswerParser:
 
     # What llhttp calls.
 
+    def _bad(self, why: str) -> BadAnswer:
+        """
+        Make what a callback raises, and remember it: httptools hands it on as the
+        context of its own exception, where another one that is being handled at
+        the time takes its place.
+        """
+        self._cause = BadAnswer(why)
+        return self._cause
+
     def on_message_begin(self) -> None:
         """
         A status line begins; behind a complete answer it is one too many.
         """
         if self.complete:
             self._surplus = True
-            raise BadAnswer("bytes behind the answer")
+            raise self._bad("bytes behind the answer")
         self._headers_done = False
         self._fields = Headers()
         self._reason = b""
@@ -213,7 +223,7 @@ class AnswerParser:
         self.trailers.append((name, value))
         self._trailer_bytes += len(name) + len(value)
         if len(self.trailers) > MAX_FIELDS or self._trailer_bytes > MAX_LINES:
-            raise BadAnswer("too many trailers")
+            raise self._bad("too many trailers")
 
     def on_headers_complete(self) -> None:
         """
@@ -224,13 +234,13 @@ class AnswerParser:
         parser = self._parser
         status = parser.get_status_code()
         if self._reason != b"OK" and _CONTROL.search(self._reason):
-            raise BadAnswer("control bytes in the reason phrase")
+            raise self._bad("control bytes in the reason phrase")
         if status < 200:
             self._take_interim(status)
             return
         version = parser.get_http_version()
         if status > 599 or version not in ("1.1", "1.0"):
-            raise BadAnswer("no such status or version")
+            raise self._bad("no such status or version")
         length, chunked = self._framing(version)
         self._keep_alive = parser.should_keep_alive()
         head_only = self._head_only
@@ -252,7 +262,7 @@ class AnswerParser:
     def _take_interim(self, status: int) -> None:
         self._interims += 1
         if status < 100 or status == 101 or self._interims > MAX_INTERIM:
-            raise BadAnswer("no such interim response")
+            raise self._bad("no such interim response")
         # Nothing of this counts against the final head, which may lie here too.
         self._headers_done = False
         self._pending = -MAX_HEAD
@@ -269,20 +279,20 @@ class AnswerParser:
                 continue
             if kind == b"content-length":
                 if length is not None or not value.isdigit() or len(value) > 19:
-                    raise BadAnswer("a Content-Length that is none")
+                    raise self._bad("a Content-Length that is none")
                 length = int(value)
             elif kind == b"transfer-encoding":
                 if coding is not None or value.lower() != b"chunked":
-                    raise BadAnswer("a transfer coding other than chunked")
+                    raise self._bad("a transfer coding other than chunked")
                 coding = value
             else:
                 timeout = _TIMEOUT.search(value)
                 if timeout is not None:
                     self.idle_timeout = min(IDLE_TIMEOUT, float(timeout[1]) - 0.5)
         if len(self._fields) > MAX_FIELDS:
-            raise BadAnswer("too many fields")
+            raise self._bad("too many fields")
         if coding is not None and (length is not None or version == "1.0"):
-            raise BadAnswer("two kinds of framing")
+            raise self._bad("two kinds of framing")
         return length, coding is not None
 
     def _says_keep_alive(self, version: str) -> bool:

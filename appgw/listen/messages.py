@@ -61,6 +61,7 @@ class Messages:
         self._target = b""
         self._fields = Headers()
         self._line = b""
+        self._bad: Refusal | None = None
         self._begun = bytearray()
         self._head_since: float | None = None
         self._heading = False
@@ -154,11 +155,11 @@ class Messages:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._after_upgrade()
-        except httptools.HttpParserCallbackError as error:
-            bad = error.__context__
-            if not isinstance(bad, BadHead):
+        except httptools.HttpParserCallbackError:
+            bad, self._bad = self._bad, None
+            if bad is None:
                 raise
-            self._doubt(bad.refusal)
+            self._doubt(bad)
         except httptools.HttpParserInvalidMethodError:
             self._doubt(Refusal.UNKNOWN_METHOD)
         except httptools.HttpParserError as error:
@@ -238,13 +239,19 @@ class Messages:
         if self._reading is not None:
             return
         parser = self._parser
-        head, waits = read_head(
-            self._line,
-            parser.get_method(),
-            self._target,
-            self._fields,
-            self.arrival.scheme,
-        )
+        try:
+            head, waits = read_head(
+                self._line,
+                parser.get_method(),
+                self._target,
+                self._fields,
+                self.arrival.scheme,
+            )
+        except BadHead as bad:
+            # httptools hands an exception on as the context of its own, which
+            # is another one if we are called while any exception is handled.
+            self._bad = bad.refusal
+            raise
         request = Request(self, head, parser.should_keep_alive(), None)
         request.expects_continue = waits
         self._target, self._fields = b"", Headers()

@@ -84,6 +84,17 @@ class AnswerTests(SynchronousTestCase):
                 with self.assertRaises(BadAnswer, msg=repr(pieces)):
                     read(pieces)
 
+    def test_bad_amid_an_exception(self) -> None:
+        """
+        The same where it is read while another exception is being seen to.
+        """
+        for data in BAD:
+            try:
+                int("")
+            except ValueError:
+                with self.assertRaises(BadAnswer, msg=repr(data)):
+                    read([data])
+
     def test_incomplete(self) -> None:
         """
         A part of an answer is never taken for a whole one.

@@ -37,6 +37,18 @@ class OrderTests(SynchronousTestCase):
         line.visits[1].answer()
         self.assertEqual([200, 200, 501], line.played().statuses)
 
+    def test_bad_head_amid_an_exception(self) -> None:
+        """
+        A bad head is refused though the answer before it is written by somebody
+        who sees to an exception.
+        """
+        line = Line(answers=False).feed(get(b"/1") + b"GET / HTTP/1.1\r\n\r\n")
+        try:
+            int("")
+        except ValueError:
+            line.visits[0].answer()
+        self.assertIs(Refusal.NO_HOST, line.visits[1].seen.refusal)
+
     def test_reading_stops(self) -> None:
         """
         While a request waits for its turn nothing more is read.
