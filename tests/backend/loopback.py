@@ -32,6 +32,12 @@ class Recording(Protocol):
 
     factory: Backend
 
+    def connectionMade(self) -> None:
+        """
+        Be there to be closed.
+        """
+        self.factory.live.append(self)
+
     def dataReceived(self, data: bytes) -> None:
         """
         Keep it; answer at the end of a request.
@@ -45,9 +51,9 @@ class Recording(Protocol):
         Keep why, and tell those who wait.
         """
         self.factory.lost.append(reason.value)
-        for waiting in self.factory.waiting:
-            waiting.callback(None)
-        self.factory.waiting.clear()
+        waiting, self.factory.waiting = self.factory.waiting, []
+        for each in waiting:
+            each.callback(None)
 
 
 class Backend(Factory):
@@ -60,6 +66,7 @@ class Backend(Factory):
 
     def __init__(self, test: TestCase, context: SSL.Context) -> None:
         self.received: list[bytes] = []
+        self.live: list[Recording] = []
         self.lost: list[BaseException] = []
         self.waiting: list[Deferred[None]] = []
         port = reactor.listenSSL(0, self, ServerTLS(context), interface="127.0.0.1")

@@ -1,64 +1,138 @@
-"""
-What a stream asks of its transport.
-"""
-
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory
 
-from appgw.backend.connections import Attempts, Kept
-from appgw.backend.stream import Stream
+from appgw.backend.stream import StreamLost
 from appgw.backend.target import Target
+from tests.backend.lending import HOST, LoopbackTests, User, get, turns
+from tests.backend.loopback import Backend, Recording
 
 
-class Transport:
-    """
-    Counts what is asked of it.
-    """
+class StreamTests(LoopbackTests):
+    async def wire(self, method: bytes, *args: Any, **more: Any) -> bytes:
+        """
+        Return what goes out for a request.
+        """
+        stream = await self.connections.connect(self.target)
+        stream.send(User(), method, b"/", HOST, *args, **more)
+        while not self.backend.received:
+            await turns(1)
+        await turns(5)
+        wire = b"".join(self.backend.received)
+        self.backend.received.clear()
+        stream.abort()
+        head = method + b" / HTTP/1.1\r\nHost: a.example\r\n"
+        self.assertEqual(head, wire[: len(head)])
+        return wire[len(head) :]
 
-    verdict = None
-    polled = 0
+    async def test_framing(self) -> None:
+        """
+        A body is framed by its length or in chunks, and never by both.
+        """
+        for method, length, body, last, expected in (
+            (b"GET", 0, b"", True, b"\r\n"),
+            (b"DELETE", 0, b"", True, b"\r\n"),
+            (b"POST", 0, b"", True, b"Content-Length: 0\r\n\r\n"),
+            (b"PATCH", 0, b"", True, b"Content-Length: 0\r\n\r\n"),
+            (b"GET", 2, b"ok", True, b"Content-Length: 2\r\n\r\nok"),
+            (b"PUT", 9, b"ok", False, b"Content-Length: 9\r\n\r\nok"),
+            (
+                b"PUT",
+                None,
+                b"ok",
+                False,
+                b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+            ),
+            (
+                b"PUT",
+                None,
+                b"ok",
+                True,
+                b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            ),
+            (b"PUT", None, b"", True, b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ):
+            found = await self.wire(method, length, body, last)
+            self.assertEqual(expected, found, (method, length, body, last))
 
-    def getHost(self) -> Any:
+    async def test_unfinished_is_not_kept(self) -> None:
         """
-        Return an address.
+        A connection whose request was not sent whole is not used again.
         """
-        return type("Address", (), {"port": 1})
+        stream = await self.connections.connect(self.target)
+        user = User()
+        stream.send(user, b"PUT", b"/", HOST, 4, b"", False)
+        await user.ended
+        self.assertEqual([200, b"hello"], user.told)
+        stream.release()
+        self.assertIsNone(self.connections.idle(self.target))
+        await self.backend.ended(1)
 
-    def poll(self) -> None:
+    async def test_lost(self) -> None:
         """
-        Count.
+        Whoever has asked is told when the connection ends, and whether
+        anything of an answer had come.
         """
-        self.polled += 1
+        self.patch(Recording, "dataReceived", _drops)
+        for sent, untouched in ((b"", True), (b"HTTP/1.1 2", False)):
+            _SAID[:] = [sent]
+            stream = await self.connections.connect(self.target)
+            user = User()
+            get(stream, user)
+            await user.ended
+            (lost,) = user.told
+            self.assertIsInstance(lost, StreamLost)
+            self.assertIs(untouched, lost.untouched)
+        self.assertEqual(set(), self.kept().all)
 
-    def pauseProducing(self) -> None:
+    async def test_bad_answer(self) -> None:
         """
-        Nothing is read anyway.
+        A bad answer is told as a loss, and ends the connection.
         """
+        self.patch(Recording, "dataReceived", _drops)
+        _SAID[:] = [b"what?\r\n\r\n"]
+        stream = await self.connections.connect(self.target)
+        user = User()
+        get(stream, user)
+        await user.ended
+        (lost,) = user.told
+        self.assertIs(False, lost.untouched)
+        self.assertEqual(set(), self.kept().all)
 
-    def resumeProducing(self) -> None:
+    async def test_plain(self) -> None:
         """
-        Nothing is read anyway.
+        Over plain TCP there is no verdict, and all else is the same.
         """
+        listening = reactor.listenTCP(0, _Plain(self.backend), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        port = listening.getHost().port
+        target = Target(address="127.0.0.1", port=port, protocol="http")
+        stream = await self.asked(target)
+        self.assertIsNone(stream.verdict)
+        self.assertIs(stream, self.connections.idle(target))
+        self.assertGreater(stream.source_port, 0)
 
 
-class PollTests(SynchronousTestCase):
-    def test_paused(self) -> None:
+_SAID: list[bytes] = []
+
+
+def _drops(self: Recording, data: bytes) -> None:
+    if data.endswith(b"\r\n\r\n"):
+        self.transport.write(_SAID[0])
+        self.transport.loseConnection()
+
+
+class _Plain(Factory):
+    noisy = False
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def buildProtocol(self, addr: Any) -> Any:
         """
-        A client that takes no answer cannot have it read by sending more.
+        Build what the backend builds over TLS.
         """
-        target = Target(address="127.0.0.1", port=80, protocol="http")
-        stream = Stream(Kept(target, None, time.monotonic, None, Attempts()))
-        transport = Transport()
-        stream.makeConnection(transport)
-        stream.poll()
-        self.assertEqual(transport.polled, 1)
-        stream.pause()
-        stream.poll()
-        self.assertEqual(transport.polled, 1)
-        stream.resume()
-        stream.poll()
-        self.assertEqual(transport.polled, 2)
+        return self.backend.buildProtocol(addr)
