@@ -154,18 +154,22 @@ class Poller:
             if why is not None:
                 self._end(descriptor, why, reading)
 
-    def _end(self, descriptor: Any, why: Exception, reading: int) -> None:
+    def _end(self, descriptor: Any, why: Any, reading: int) -> None:
         self.removeReader(descriptor)
         failure = Failure(why)
-        if reading and why is main.CONNECTION_DONE:
-            descriptor.readConnectionLost(failure)
-        else:
-            self.removeWriter(descriptor)
-            descriptor.connectionLost(failure)
+        # What gets out of doRead costs us the reactor, and everybody else too.
+        try:
+            if reading and why is main.CONNECTION_DONE:
+                descriptor.readConnectionLost(failure)
+            else:
+                self.removeWriter(descriptor)
+                descriptor.connectionLost(failure)
+        except Exception:
+            self.log.failure("A connection's end failed; this is a bug.")
 
     def connectionLost(self, reason: Failure) -> None:
         """
         The reactor is shutting down: so are our descriptors.
         """
         for descriptor in list(self._watched.values()):
-            descriptor.connectionLost(reason)
+            self._end(descriptor, reason.value, 0)
