@@ -17,7 +17,7 @@ from bench import report
 from bench.ground import Ground, backend, laid
 from bench.limits import LIMITS
 from bench.measure import CASES, EXTRA_CASES, Run
-from bench.peers import PEERS, ROOT
+from bench.peers import PEERS, PYTHON, ROOT
 from bench.processes import BenchError
 from bench.profiling import profile
 from bench.results import Results
@@ -75,7 +75,7 @@ def block(results: Results, cases: tuple[str, ...]) -> str:
     }
     return "\n\n".join(
         (
-            f"Machine: {report.machine()}.",
+            f"Machine: {report.machine(PYTHON)}.",
             report.costs(results, titles, cases),
             report.limits(results),
         )

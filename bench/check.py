@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from bench.ground import Ground
 from bench.load import TRAFFIC, Traffic
@@ -59,6 +60,18 @@ def wait_for(gateway: Gateway, seconds: float = 20.0) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def check_build(gateway: Gateway) -> None:
+    """
+    See that what runs is appgw's compiled form where that is measured, only there.
+
+    Raises:
+        BenchError: it is not.
+    """
+    maps = Path(f"/proc/{gateway.process.process.pid}/maps").read_text()
+    if ("/appgw__mypyc." in maps) is not gateway.peer.compiled:
+        raise BenchError(f"{gateway.name} runs another build than it should")
 
 
 def check_answers(gateway: Gateway, ground: Ground, cases: Iterable[str]) -> int:

@@ -13,7 +13,7 @@ from subprocess import TimeoutExpired
 
 import attrs
 
-from bench.check import check_answers, check_refusal, drain_log, wait_for
+from bench.check import check_answers, check_build, check_refusal, drain_log, wait_for
 from bench.ground import Ground
 from bench.idle import bytes_per_connection
 from bench.load import TRAFFIC, drive
@@ -95,6 +95,7 @@ class Run:
     def _start(self, peer: Peer, stack: contextlib.ExitStack) -> Gateway:
         gateway = stack.enter_context(started(peer, self.ground))
         wait_for(gateway)
+        check_build(gateway)
         cases = [case for case in self.cases if case in TRAFFIC]
         self._asked[peer.name] = check_answers(gateway, self.ground, cases)
         return gateway

@@ -18,7 +18,12 @@ from bench.processes import PATH, Running, running
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
-PYTHON = str(BIN / "python")
+APPGW = ROOT / ".venv-compiled" / "bin"
+"""
+Of `make compiled`: the interpreter that everything in Python is measured with.
+"""
+
+PYTHON = str(APPGW / "python")
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +37,7 @@ class Peer:
         template: its configuration in ``configs/``.
         command: what starts it, from the configuration's path.
         version: what tells its version; the first number in the output counts.
+        compiled: it has to be appgw's compiled form.
         environment: added to ours, from its folder.
     """
 
@@ -41,6 +47,7 @@ class Peer:
     template: str
     command: Callable[[str], Sequence[str]]
     version: Sequence[str]
+    compiled: bool = False
     environment: Callable[[Path], dict[str, str]] = lambda _: {}
 
     def tell_version(self) -> str:
@@ -79,7 +86,7 @@ def _stock(config: str) -> Sequence[str]:
 
 
 def _appgw(config: str) -> Sequence[str]:
-    return [str(BIN / "twistd"), "-n", "--pidfile=", "appgw", "--config", config]
+    return [str(APPGW / "twistd"), "-n", "--pidfile=", "appgw", "--config", config]
 
 
 def _version_of(package: str) -> Sequence[str]:
@@ -93,6 +100,17 @@ PEERS = {
         Peer(
             name="appgw",
             title="appgw",
+            pins="pinned leaf",
+            template="appgw.yaml",
+            command=_appgw,
+            version=_version_of("appgw"),
+            compiled=True,
+            environment=lambda _: {"PYTHONPATH": ""},
+        ),
+        Peer(
+            # The sources of this folder, which come before what is installed.
+            name="plain",
+            title="appgw, not compiled,",
             pins="pinned leaf",
             template="appgw.yaml",
             command=_appgw,

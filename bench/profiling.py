@@ -17,7 +17,8 @@ def profile(ground: Ground, case: str, seconds: int, lines: int = 40) -> None:
     """
     Print the functions of appgw that take the most time in a case.
 
-    cProfile makes each Python call dearer and C code not: read the order and the
+    Of the form that is not compiled: cProfile does not see into the other one. It
+    makes each Python call dearer and C code not: read the order and the
     number of calls, not the times.
     """
     path = ground.folder / "profile"
@@ -32,7 +33,7 @@ def profile(ground: Ground, case: str, seconds: int, lines: int = 40) -> None:
             *rest,
         ]
 
-    with started(PEERS["appgw"], ground, wrap=wrap) as gateway:
+    with started(PEERS["plain"], ground, wrap=wrap) as gateway:
         wait_for(gateway)
         check_answers(gateway, ground, [case])
         load = drive(gateway, ground, case, seconds)

@@ -5,7 +5,7 @@ The numbers as tables of Markdown: for the terminal and for docs/performance.md.
 from __future__ import annotations
 
 import platform
-import ssl
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -88,19 +88,28 @@ def limits(results: Results) -> str:
     return table(rows) if len(rows) > 1 else ""
 
 
-def machine() -> str:
+_BUILD = """
+import platform
+from cryptography.hazmat.backends.openssl import backend
+print(f"Python {platform.python_version()}, {backend.openssl_version_text()}")
+"""
+
+
+def machine(python: str) -> str:
     """
-    Describe the machine and the interpreter in one sentence.
+    Describe the machine, and what its gateways in Python run on, in one sentence.
+
+    Args:
+        python: the interpreter's path.
     """
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    return (
-        f"{model}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}"
-    )
+    asked = [python, "-c", _BUILD]
+    build = subprocess.run(asked, check=True, capture_output=True, text=True)
+    return f"{model}, Linux {platform.release()}, {build.stdout.strip()}"
 
 
 def replace_block(page: str, block: str) -> str:

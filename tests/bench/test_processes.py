@@ -7,6 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.check import check_build
+from bench.peers import PEERS, Gateway
 from bench.processes import (
     TICK,
     BenchError,
@@ -135,3 +137,16 @@ class RunningTests(SynchronousTestCase):
             error = self.assertRaises(BenchError, process.check_alive)
         self.assertIn("ended with 3", str(error))
         self.assertIn("no such port", str(error))
+
+
+class BuildTests(SynchronousTestCase):
+    def test_another_build(self) -> None:
+        """
+        What does not run the compiled form is not measured for it.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        with running("sleep", ["sleep", "60"], CORE, folder) as process:
+            check_build(Gateway(PEERS["plain"], 0, folder, process))
+            compiled = Gateway(PEERS["appgw"], 0, folder, process)
+            self.assertRaises(BenchError, check_build, compiled)
