@@ -111,6 +111,15 @@ def too_large(target: bytes) -> Refusal:
     return Refusal.HEAD_TOO_LARGE
 
 
+def says_close(fields: Headers) -> bool:
+    """
+    Tell whether Connection has the option ``close``, whatever stands beside it:
+    in HTTP/1.0, llhttp looks for ``keep-alive`` only (RFC 9112, 9.3).
+    """
+    options = b",".join(fields.get_all(b"connection")).lower().split(b",")
+    return any(option.strip() == b"close" for option in options)
+
+
 def _body_length(
     version: tuple[int, int], length: bytes | None, coding: bytes | None
 ) -> int | None:

@@ -16,7 +16,7 @@ import httptools
 from twisted.web.resource import IResource
 
 from appgw.listen.chunks import Chunks
-from appgw.listen.heads import MAX_HEAD, BadHead, read_head, too_large
+from appgw.listen.heads import MAX_HEAD, BadHead, read_head, says_close, too_large
 from appgw.listen.request import Request
 from appgw.message import Arrival, Headers, RequestHead
 from appgw.refusal import Refusal
@@ -252,7 +252,10 @@ class Messages:
             # is another one if we are called while any exception is handled.
             self._bad = bad.refusal
             raise
-        request = Request(self, head, parser.should_keep_alive(), None)
+        keep_alive = parser.should_keep_alive()
+        if keep_alive and head.version == (1, 0):
+            keep_alive = not says_close(head.headers)
+        request = Request(self, head, keep_alive, None)
         request.expects_continue = waits
         self._target, self._fields = b"", Headers()
         length = head.content_length

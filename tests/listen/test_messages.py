@@ -53,6 +53,8 @@ class PersistenceTests(LineTestCase):
             get(b"/", b"Connection: keep-alive, Close"),
             get(b"/", b"Connection: foo", b"Connection: close"),
             b"GET / HTTP/1.0\r\n\r\n",
+            b"GET / HTTP/1.0\r\nConnection: keep-alive, Close\r\n\r\n",
+            b"GET / HTTP/1.0\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n",
             post(b"abc", b"Connection: close"),
             chunked(b"3\r\nabc\r\n0\r\n\r\n", b"Connection: close"),
             chunked(b"0\r\nConnection: close\r\n\r\n"),
