@@ -243,6 +243,9 @@ class AnswerParser:
             raise self._bad("no such status or version")
         length, chunked = self._framing(version)
         self._keep_alive = parser.should_keep_alive()
+        if version == "1.0":
+            # llhttp looks for keep-alive only, and a close may stand beside it.
+            self._keep_alive = self._says_keep_alive(version)
         head_only = self._head_only
         bodiless = head_only or status in (204, 304)
         if bodiless:
@@ -297,8 +300,8 @@ class AnswerParser:
 
     def _says_keep_alive(self, version: str) -> bool:
         tokens = b",".join(self._fields.get_all(b"connection")).lower()
-        if version == "1.0":
-            return b"keep-alive" in tokens
+        if version == "1.0" and b"keep-alive" not in tokens:
+            return False
         return b"close" not in tokens
 
     def on_body(self, data: bytes) -> None:

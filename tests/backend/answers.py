@@ -80,6 +80,14 @@ LAST: dict[bytes, tuple[Read, bool]] = {
     OK + b"Connection: x\r\nConnection: Close\r\n\r\n": (Read(200), True),
     b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok": (Read(200, 2, b"ok"), False),
     b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n": (Read(200, 2), True),
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 0\r\n\r\n": (
+        Read(200, 0),
+        False,
+    ),
+    b"HTTP/1.0 200 OK\r\nConnection: Close, Keep-Alive\r\nContent-Length: 2\r\n\r\n": (
+        Read(200, 2),
+        True,
+    ),
     OK + b"\r\nok": (
         Read(200, None, b"ok", complete=False, until_close=True),
         False,
