@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from appgw.config.model import Network
@@ -33,6 +34,8 @@ class Door(Factory):
         channels: the clients that are here.
         seconds: a monotonic clock.
     """
+
+    log = Logger()
 
     noisy = False
     draining = False
@@ -110,9 +113,14 @@ class Door(Factory):
         End what has waited too long; *now* in seconds of our clock.
         """
         for channel in list(self.channels):
-            channel.sweep(now)
-            if self.draining:
-                channel.drain(now)
+            try:
+                channel.sweep(now)
+                if self.draining:
+                    channel.drain(now)
+            except Exception:
+                # It would end the sweeps, and with them everybody's time-outs.
+                self.log.failure("A client could not be looked at; this is a bug.")
+                channel.transport.abortConnection()
 
     def begin_draining(self) -> None:
         """

@@ -87,6 +87,24 @@ class ArrivalTests(SynchronousTestCase):
         self.assertFalse(door().arrival(Client(("192.0.2.1", 5))).trusted)
 
 
+class Clumsy(Root):
+    """
+    Stumbles over the time.
+    """
+
+    def render(self, request: Any) -> int:
+        """
+        Keep it, and let it stumble.
+        """
+        done = super().render(request)
+        self.visits[-1].sweep = _stumble  # type: ignore[method-assign]
+        return done
+
+
+def _stumble(now: float) -> None:
+    raise ZeroDivisionError("clumsy")
+
+
 class DoorTests(WireTestCase):
     """
     A door with clients.
@@ -169,3 +187,21 @@ class DoorTests(WireTestCase):
         self.door.sweep(self.now)
         self.assertEqual(b"", await self.peer(read_all, peer))
         await self.until(lambda: not self.door.channels)
+
+    async def test_stumbling(self) -> None:
+        """
+        Whoever raises when its time is looked at is cut, and nobody is passed
+        over for it, now or later.
+        """
+        number = self.at()
+        self.door.root = root = Clumsy(answers=False)
+        peers = [await self.dialled(number) for _ in range(2)]
+        for peer in peers:
+            peer.sendall(get())
+        await self.until(lambda: len(root.visits) == len(peers))
+        self.door.sweep(0.0)
+        await self.until(lambda: not self.door.channels)
+        for peer in peers:
+            with self.assertRaises(ConnectionResetError):
+                await self.peer(peer.recv, 1)
+        self.assertEqual(2, len(self.flushLoggedErrors(ZeroDivisionError)))
