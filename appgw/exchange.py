@@ -131,16 +131,14 @@ class Exchange(Life):
     def _kept(self, candidate: Candidate) -> Stream | None:
         """
         A kept connection, unless losing it could lose the request: a body
-        that still comes cannot be sent again, and what is not idempotent must
-        not be, so it goes only where the backend has not hung up already.
+        that still comes cannot be sent again. Nor one where the backend has
+        hung up, or has said anything: that would pass for this answer.
         """
         request = self.request
         if not request.complete and request.head.method in IDEMPOTENT:
             return None
         stream = self._means.connections.idle(candidate.target)
-        if stream is None or request.head.method in IDEMPOTENT or stream.silent():
-            return stream
-        return None
+        return stream if stream is not None and stream.silent() else None
 
     async def _open(self, candidate: Candidate) -> Stream | Refusal:
         """

@@ -9,6 +9,7 @@ of several errors the first one is told.
 
 from __future__ import annotations
 
+import socket
 from typing import Any, Final
 
 from twisted.internet import main, tcp
@@ -92,6 +93,22 @@ class Immediate(tcp.Connection):
         Return how many bytes wait for the socket.
         """
         return self._tempDataLen + len(self.dataBuffer) - self.offset
+
+    def quiet(self) -> bool:
+        """
+        Tell whether the connection goes on and nothing lies there to be read.
+
+        A third of the price of ``poll``, which tells what it is otherwise.
+        """
+        if not self.connected or self.failed is not None:
+            return False
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def poll(self) -> bool:
         """

@@ -244,7 +244,8 @@ class Stream:
         """
         Tell whether nothing has come since it was asked last, nor its end.
         """
-        return self.transport.poll() and not self._spoilt
+        transport = self.transport
+        return transport.quiet() or (transport.poll() and not self._spoilt)
 
     def pause(self) -> None:
         """

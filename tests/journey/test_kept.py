@@ -216,6 +216,34 @@ class KeptTests(JourneyTests):
         self.assertEqual(b"ok", (await client.ask(GET)).body)
         self.assertEqual(4, len(backend.conversations))
 
+    async def test_bytes_before_a_request(self) -> None:
+        """
+        Bytes that lie there unread when the next request comes do not answer it,
+        even where the reactor has not told us of them yet.
+        """
+        spoken: list[Conversation] = []
+
+        async def script(conversation: Conversation) -> None:
+            spoken.append(conversation)
+            while True:
+                await conversation.request()
+                conversation.write(OK)
+
+        for issued, method in itertools.product((LEAF, None), (b"GET", b"PUT")):
+            spoken.clear()
+            backend = self.backend(script, issued)
+            self.before(backend, protocol="https" if issued else "http")
+            await self.ask()
+            (kept,) = self.gateway._connections.streams()
+            kept.transport.stopReading()
+            before = waiting_in(kept.transport.socket)
+            spoken[0].write(OK.replace(b"ok", b"no"))
+            while waiting_in(kept.transport.socket) == before:
+                await turn()
+            self.assertEqual(b"ok", (await self.ask(put(b"", method))).body)
+            self.assertFalse(await spoken[0].ended())
+            self.assertEqual(2, len(spoken))
+
     async def test_bytes_behind_an_answer(self) -> None:
         """
         What follows an answer is nobody's, and its connection ends.
