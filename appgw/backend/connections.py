@@ -26,12 +26,9 @@ from appgw.backend.trust import PinnedClientTLSOptions, PinRefused
 from appgw.backend.verdict import Verdict
 from appgw.endpoints import ClientEndpoint
 
-MAX_IDLE: Final = 512
+MAX_IDLE: Final = 64
 MAX_CONNECTIONS: Final = 1024
-"""
-Connections per Target. Beyond what is kept, each answer that comes while the others
-wait costs a handshake: with 64, 256 busy clients cost four times the CPU.
-"""
+"""Connections per Target."""
 
 MAX_AGE: Final = 3600.0
 """Seconds."""

@@ -307,7 +307,7 @@ class KeptTests(JourneyTests):
         64 idle connections are kept, and no more than the limit are made.
         """
         self.assertEqual(
-            (512, 1024), (connections.MAX_IDLE, connections.MAX_CONNECTIONS)
+            (64, 1024), (connections.MAX_IDLE, connections.MAX_CONNECTIONS)
         )
         self.patch(connections, "MAX_IDLE", 2)
         self.patch(connections, "MAX_CONNECTIONS", 5)
