@@ -106,9 +106,8 @@ class Exchange(Life):
         """
         request = self.request
         request.read(self)
-        doubt = request.refusal or request.broken
-        if doubt is not None:
-            raise Refused(doubt)
+        if request.refusal is not None:
+            raise Refused(request.refusal)
         if self.pool.settings.cookie_based_affinity:
             cookies = request.head.headers.get_all(b"cookie")
             self._affinity = self.pool.affinity_in(cookies)
@@ -206,6 +205,7 @@ class Exchange(Life):
         body = request.take()
         if body:
             self._body += body
+            request.expects_continue = False
         last = self._sent = request.complete
         self._moved = self._asked = self._means.seconds()
         outcome.verdict = stream.verdict
@@ -346,9 +346,10 @@ class Exchange(Life):
         if stream is None:
             return
         unsent = stream.transport.unsent()
-        if unsent != self._unsent or stream.paused:
+        if unsent != self._unsent:
             self._unsent, self._moved = unsent, now
-        if now - self._moved <= self.pool.settings.request_timeout:
+        since = max(self._moved, stream.resumed)
+        if stream.paused or now - since <= self.pool.settings.request_timeout:
             return
         answered = self.outcome.server_status
         if self._sent or unsent or answered or self.request.expects_continue:

@@ -63,11 +63,13 @@ class Stream:
         verdict: why its certificate was admitted; None over plain TCP.
         reused: it has carried a request before.
         paused: its answer is not read on.
+        resumed: when that was over the last time.
     """
 
     transport: Any = None
     user: Any = None
     reused = False
+    resumed = 0.0
     paused = False
     verdict: Any = None
     source_port = 0
@@ -259,6 +261,7 @@ class Stream:
         Read on.
         """
         self.paused = False
+        self.resumed = self.kept.seconds()
         self.transport.resumeProducing()
 
     def _fail(self, error: StreamLost) -> None:

@@ -108,6 +108,14 @@ class ConnectionsTests(LoopbackTests):
         await turns()
         self.assertEqual({streams[0]}, self.kept().all)
 
+    async def test_no_time(self) -> None:
+        """
+        What its backend keeps for no time is closed at once.
+        """
+        stream = await self.connections.connect(self.target)
+        self.kept().put_back(stream, 0.0)
+        await self.backend.ended(1)
+
     async def test_idle_time(self) -> None:
         """
         A connection is handed out for a minute after its last use.

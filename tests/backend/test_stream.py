@@ -8,7 +8,7 @@ from twisted.internet.protocol import Factory
 from appgw.backend.stream import StreamLost
 from appgw.backend.target import Target
 from tests.backend.lending import HOST, LoopbackTests, User, get, turns
-from tests.backend.loopback import Backend, Recording
+from tests.backend.loopback import ANSWER, Backend, Recording
 
 
 class StreamTests(LoopbackTests):
@@ -71,6 +71,39 @@ class StreamTests(LoopbackTests):
         self.assertIsNone(self.connections.idle(self.target))
         await self.backend.ended(1)
 
+    async def test_unsent_is_not_kept(self) -> None:
+        """
+        An answer to a request that has not left yet ends the connection: its
+        backend does not read on.
+        """
+        self.patch(Recording, "dataReceived", _reads_once)
+        stream = await self.connections.connect(self.target)
+        user = User()
+        size = 30_000_000
+        stream.send(user, b"PUT", b"/", HOST, size, bytes(size), True)
+        await user.ended
+        self.assertEqual([200, b"hello"], user.told)
+        stream.release()
+        self.assertIsNone(self.connections.idle(self.target))
+        for live in self.backend.live:
+            live.transport.resumeProducing()
+        await self.backend.ended(1)
+
+    async def test_paused(self) -> None:
+        """
+        A connection that was paused when its answer ended reads the next one.
+        """
+        stream = await self.connections.connect(self.target)
+        for _ in range(2):
+            user = User()
+            get(stream, user)
+            await user.ended
+            stream.pause()
+            self.assertTrue(stream.paused)
+            stream.release()
+            self.assertIs(stream, self.connections.idle(self.target))
+            self.assertFalse(stream.paused)
+
     async def test_lost(self) -> None:
         """
         Whoever has asked is told when the connection ends, and whether
@@ -117,6 +150,11 @@ class StreamTests(LoopbackTests):
 
 
 _SAID: list[bytes] = []
+
+
+def _reads_once(self: Recording, data: bytes) -> None:
+    self.transport.pauseProducing()
+    self.transport.write(ANSWER)
 
 
 def _drops(self: Recording, data: bytes) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,12 +23,13 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from appgw import service
 from appgw.backend import connections
 from appgw.config import model
 from appgw.endpoints import ClientEndpoint
 from appgw.record import Outcome
-from appgw.service import Gateway
 from appgw.testing import Issued, ServerTLS, make_certificate, server_context
+from tests.journey.recorded import Clock, Recorded
 from tests.journey.wire import Client, Conversation, Message, Truncated
 
 FRONT = make_certificate(["shop.example"])
@@ -151,28 +151,6 @@ class _Scripted(Conversation):
         return message
 
 
-class Recorded(Gateway):
-    """
-    A gateway that shows what it records.
-    """
-
-    def __init__(self, config: model.Config) -> None:
-        self.outcomes: list[Outcome] = []
-        super().__init__(config, reactor)
-
-    def _record(self, outcome: Outcome) -> None:
-        super()._record(outcome)
-        self.outcomes.append(outcome)
-
-    def later(self, seconds: float) -> None:
-        """
-        Let everybody look at the clock as if so much time had passed.
-        """
-        now = time.monotonic() + seconds
-        self._ports.sweep(now)
-        self._connections.sweep(now)
-
-
 class JourneyTests(TestCase):
     """
     One gateway with a listener in clear text and one over TLS.
@@ -267,7 +245,9 @@ class JourneyTests(TestCase):
         """
         Start a gateway; it is stopped when the test is over.
         """
-        self.gateway = gateway = Recorded(attrs.evolve(config, **changes))
+        clock = Clock()
+        self.patch(service, "time", clock)
+        self.gateway = gateway = Recorded(attrs.evolve(config, **changes), clock)
         gateway.startService()
         self.addCleanup(gateway.stopService)
         return gateway

@@ -10,6 +10,7 @@ from tests.journey.kit import (
     OK,
     JourneyTests,
     Recorded,
+    put,
     turn,
 )
 from tests.journey.wire import Conversation, Wire
@@ -150,6 +151,22 @@ class FlatTests(JourneyTests):
             self.measured(most)
             (outcome,) = await self.recorded(1)
             self.assertEqual(size, outcome.received)
+
+    async def test_while_connecting(self) -> None:
+        """
+        Of a body that comes while its backend is connected to, little is taken.
+        """
+
+        async def mute(conversation: Conversation) -> None:
+            await conversation.ended()
+
+        gateway = self.before(self.backend(mute, None))
+        client = await self.client()
+        client.write(put(PIECE * PIECES))
+        for _ in range(200):
+            await turn()
+        self.assertLess(max(unsent(gateway)), 2 << 20)
+        self.assertEqual([], gateway.outcomes)
 
     def test_what_is_measured(self) -> None:
         """

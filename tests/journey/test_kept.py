@@ -161,6 +161,27 @@ class KeptTests(JourneyTests):
         await self.second(backend, GET, 502)
         self.assertEqual(3, len(backend.seen))
 
+    async def test_lost_under_an_upload(self) -> None:
+        """
+        A body that still comes could not be sent again: where a repeatable
+        request has one, it goes over a new connection.
+        """
+
+        async def then(conversation: Conversation) -> None:
+            conversation.close()
+
+        backend = self.backend(self.once_then(then))
+        self.before(backend)
+        client = await self.client()
+        await client.ask(GET)
+        wire = put(b"body")
+        client.write(wire[:-1])
+        for _ in range(5):
+            await turn()
+        client.write(wire[-1:])
+        self.assertEqual(200, (await client.answer()).status)
+        self.assertEqual(b"body", backend.seen[-1].body)
+
     async def test_closed_before_post(self) -> None:
         """
         A POST goes over no connection that the backend has closed already,
@@ -357,7 +378,10 @@ class KeptTests(JourneyTests):
         first.write(GET)
         while not backend.seen:
             await turn()
+        (pool,) = self.gateway._built.pools.values()
         for _ in range(3):
+            pool.rests.clear()
+            pool.rests.version += 1
             self.assertEqual(503, (await self.ask()).status)
         for outcome in await self.recorded(3):
             assert outcome.candidate is not None

@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred
 from appgw.refusal import Refusal
 from tests.journey.kit import (
     GET,
+    OK,
     Backend,
     JourneyTests,
     answering,
@@ -77,26 +78,28 @@ class TimeTests(JourneyTests):
         """
         A body that does not go on is cut off; one that goes on slowly is not.
         """
-        go: Deferred[None] = Deferred()
+        go: list[Deferred[None]] = [Deferred() for _ in range(3)]
 
         async def script(conversation: Conversation) -> None:
             await conversation.request()
             conversation.write(CHUNKED + b"2\r\nok\r\n")
-            await go
-            conversation.write(b"2\r\nok\r\n")
+            for each in go:
+                await each
+                conversation.write(b"2\r\nok\r\n")
             await conversation.ended()
 
         backend = self.backend(script)
         self.before(backend)
         await self.silent(backend)
         await self.waiting.upto(b"ok\r\n")
-        self.gateway.later(19)
-        go.callback(None)
-        await self.waiting.upto(b"ok\r\n")
-        self.gateway.later(19)
+        for each in go:
+            self.gateway.pass_time(19)
+            each.callback(None)
+            await self.waiting.upto(b"ok\r\n")
+        self.gateway.pass_time(19)
         await turn()
         self.assertEqual([], self.gateway.outcomes)
-        self.gateway.later(21)
+        self.gateway.pass_time(2)
         self.assertFalse(await self.waiting.ended())
         (outcome,) = await self.recorded(1)
         self.assertIs(Refusal.BACKEND_TIMEOUT, outcome.refusal)
@@ -105,7 +108,8 @@ class TimeTests(JourneyTests):
 
     async def test_takes_no_body(self) -> None:
         """
-        A backend that does not read what is sent to it is 504.
+        A backend that does not read what is sent to it is 504, counted from
+        the last byte that it took.
         """
 
         async def script(conversation: Conversation) -> None:
@@ -122,30 +126,71 @@ class TimeTests(JourneyTests):
             await turn()
         for _ in range(20):
             await turn()
-        self.gateway.later(0)
-        self.gateway.later(21)
+        self.gateway.pass_time(15)
+        self.gateway.pass_time(15)
+        await turn()
+        self.assertEqual([], self.gateway.outcomes)
+        self.gateway.pass_time(6)
         self.assertEqual(504, (await client.answer()).status)
         for conversation in backend.conversations:
             conversation.transport.resumeProducing()
 
     async def test_client_takes_its_time(self) -> None:
         """
-        While the client is what everybody waits for, no backend is blamed.
+        While the client is what everybody waits for, no backend is blamed; its
+        time begins when it is read from again.
         """
+        go: Deferred[None] = Deferred()
         body = b"x" * 8_000_000
-        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
-        self.before(self.backend(answering(answer + body)))
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+        async def script(conversation: Conversation) -> None:
+            await conversation.request()
+            conversation.write(head + body[:-1])
+            await go
+            conversation.write(body[-1:])
+            await conversation.ended()
+
+        self.before(self.backend(script))
         client = await self.client()
         client.transport.pauseProducing()
         client.write(get())
         while not any(s.paused for s in self.gateway._connections.streams()):
             await turn()
-        self.gateway.later(0)
-        self.gateway.later(30)
-        await turn()
+        self.gateway.pass_time(25)
         self.assertEqual([], self.gateway.outcomes)
         client.transport.resumeProducing()
+        await client.until(lambda: len(client.received) > len(body) - 1)
+        self.gateway.pass_time(1)
+        await turn()
+        self.assertEqual([], self.gateway.outcomes)
+        go.callback(None)
         self.assertEqual(body, (await client.answer()).body)
+
+    async def test_client_leaves_gaps(self) -> None:
+        """
+        A client that does not wait for 100, and then makes a pause in its body,
+        is not the backend's fault.
+        """
+
+        async def script(conversation: Conversation) -> None:
+            await conversation.head()
+            await conversation.take(4)
+            conversation.write(OK)
+            await conversation.ended()
+
+        backend = self.backend(script)
+        self.before(backend)
+        client = await self.client()
+        wire = put(b"body").replace(b"Content", b"Expect: 100-continue\r\nContent")
+        client.write(wire[:-3])
+        while b"\r\n\r\nb" not in backend.received:
+            await turn()
+        self.gateway.pass_time(25)
+        await turn()
+        self.assertEqual([], self.gateway.outcomes)
+        client.write(wire[-3:])
+        self.assertEqual(200, (await client.answer()).status)
 
     async def test_client_reads_nothing(self) -> None:
         """
