@@ -39,9 +39,9 @@ class Recorded(Gateway):
     A gateway that shows what it records.
     """
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.outcomes: list[Outcome] = []
-        self.clock = clock
+        self.clock = clock or Clock()
         super().__init__(config, reactor)
 
     def _record(self, outcome: Outcome) -> None:

@@ -4,9 +4,6 @@ import itertools
 import socket
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
-
-from appgw.backend import connections
 from appgw.refusal import Refusal
 from tests.journey.kit import (
     GET,
@@ -16,7 +13,6 @@ from tests.journey.kit import (
     JourneyTests,
     Script,
     answering,
-    both,
     put,
     turn,
 )
@@ -322,70 +318,6 @@ class KeptTests(JourneyTests):
         for _ in range(3):
             self.assertEqual(200, (await self.ask()).status)
         self.assertEqual(3, len(backend.conversations))
-
-    async def test_limits(self) -> None:
-        """
-        64 idle connections are kept, and no more than the limit are made.
-        """
-        self.assertEqual(
-            (64, 1024), (connections.MAX_IDLE, connections.MAX_CONNECTIONS)
-        )
-        self.patch(connections, "MAX_IDLE", 2)
-        self.patch(connections, "MAX_CONNECTIONS", 5)
-        all_here: Deferred[None] = Deferred()
-
-        async def script(conversation: Conversation) -> None:
-            await conversation.request()
-            waiting: Deferred[None] = Deferred()
-            all_here.addCallback(waiting.callback)
-            await waiting
-            conversation.write(OK)
-
-        backend = self.backend(script)
-        self.before(backend)
-        clients = [await self.client() for _ in range(5)]
-        for client in clients:
-            client.write(GET)
-        while len(backend.seen) < 5:
-            await turn()
-        refused = await self.ask()
-        self.assertEqual(503, refused.status)
-        self.assertEqual([b"1"], refused.get(b"retry-after"))
-        all_here.callback(None)
-        answers = await both(*(client.answer() for client in clients))
-        self.assertEqual([200] * 5, [answer.status for answer in answers])
-        (kept,) = self.gateway._connections.kept.values()
-        self.assertEqual(2, len(kept.idle))
-        while len(kept.all) > 2:
-            await turn()
-        outcomes = await self.recorded(6)
-        self.assertIs(Refusal.OVERLOADED, outcomes[0].refusal)
-
-    async def test_full_or_dead(self) -> None:
-        """
-        Where one member is full and others are dead, the site is busy: 503.
-        """
-        self.patch(connections, "MAX_CONNECTIONS", 1)
-
-        async def script(conversation: Conversation) -> None:
-            await conversation.request()
-            await conversation.ended()
-
-        backend = self.backend(script)
-        dead = self.dead()
-        self.serve(self.config(dead, backend, dead))
-        first = await self.client()
-        first.write(GET)
-        while not backend.seen:
-            await turn()
-        (pool,) = self.gateway._built.pools.values()
-        for _ in range(3):
-            pool.rests.clear()
-            pool.rests.version += 1
-            self.assertEqual(503, (await self.ask()).status)
-        for outcome in await self.recorded(3):
-            assert outcome.candidate is not None
-            self.assertEqual(backend.port, outcome.candidate.port)
 
     async def test_slow_reader_before(self) -> None:
         """
