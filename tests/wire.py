@@ -160,6 +160,8 @@ def trusting(**more: Any) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    # Debian 12's Python takes a mere end for a clean one unless told otherwise.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     for name, value in more.items():
         setattr(context, name, value)
     return context

@@ -11,7 +11,9 @@ import ssl
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from appgw.listen.door import Door
 from appgw.listen.http1 import Channel
@@ -23,20 +25,24 @@ MIB = 1 << 20
 CLOSE = b"Connection: close"
 
 
-class Recorded(Channel):
+@implementer(IHalfCloseableProtocol)
+class Recorded:
     """
-    Remembers its end.
+    A channel whose end is remembered. Beside it: a compiled class has no subclasses.
     """
 
     def __init__(self, door: Door) -> None:
-        super().__init__(door)
+        self.channel = Channel(door)
         self.lost: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.channel, name)
 
     def connectionLost(self, reason: Failure) -> None:
         """
         Keep why.
         """
-        super().connectionLost(reason)
+        self.channel.connectionLost(reason)
         self.lost.append(reason.value)
 
 
