@@ -17,6 +17,7 @@ LARGEST = 4 << 20
 """The most bytes a configuration may have."""
 
 DEEPEST = 20
+_TOO_DEEP = (f"more than {DEEPEST} levels", "less nesting")
 MOST_NODES = 200_000
 
 # libyaml's parser where PyYAML was built with it: ten times as fast.
@@ -64,8 +65,11 @@ def compose(data: bytes) -> yaml.MappingNode:
         raise UnreadableError(line, found, "printable text") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.context, error.problem) if part)
         line = mark.line + 1 if mark else 1
+        if "maximum nesting" in (error.problem or ""):
+            # From PyYAML 6.0.4 on, libyaml gives up before we have counted.
+            raise UnreadableError(line, *_TOO_DEEP) from None
+        said = ", ".join(part for part in (error.context, error.problem) if part)
         raise UnreadableError(line, f"no YAML ({said})", "YAML") from None
     if node is None or is_nothing(node):
         raise UnreadableError(1, "nothing", "listeners and rules")
@@ -160,7 +164,7 @@ class _Census:
         if isinstance(event, yaml.CollectionStartEvent):
             self.open.append((event.anchor, self.nodes - 1))
             if len(self.open) > DEEPEST:
-                raise _Excess(f"more than {DEEPEST} levels", "less nesting")
+                raise _Excess(*_TOO_DEEP)
         elif isinstance(event, yaml.ScalarEvent) and event.anchor is not None:
             self.sizes[event.anchor] = 1
         if self.nodes > MOST_NODES:
