@@ -27,7 +27,7 @@ class Keeper(Protocol):
     target: Target
     seconds: Callable[[], float]
 
-    def put_back(self, stream: Stream, seconds: float = ...) -> None:
+    def put_back(self, stream: Stream, seconds: float = IDLE_TIMEOUT) -> None:
         """
         Keep *stream* for the next request, for so long.
         """

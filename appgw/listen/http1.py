@@ -14,7 +14,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from appgw.listen.messages import Door, Messages
 from appgw.listen.request import Request
@@ -41,7 +41,6 @@ MAX_TURN: Final = 64
 """Requests of one client that are begun before other clients get their turn."""
 
 
-@implementer(IHalfCloseableProtocol, IPullProducer)
 class Channel(Messages):
     """
     One client's connection.
@@ -358,3 +357,7 @@ class Channel(Messages):
                 self._doubt(Refusal.REQUEST_TIMEOUT)
                 request.deliver()
         request.sweep(now)
+
+
+# Not as a decorator: mypyc compiles plain classes only.
+classImplements(Channel, IHalfCloseableProtocol, IPullProducer)

@@ -153,8 +153,10 @@ _SAID: list[bytes] = []
 
 
 def _reads_once(self: Recording, data: bytes) -> None:
-    self.transport.pauseProducing()
-    self.transport.write(ANSWER)
+    if not self.factory.received:
+        self.transport.pauseProducing()
+        self.factory.received.append(data)
+        self.transport.write(ANSWER)
 
 
 def _drops(self: Recording, data: bytes) -> None:
