@@ -25,7 +25,12 @@ LAYERS = (
         "appgw.trace",
         "appgw.life",
     ),
-    ("appgw.config.model",),
+    (
+        "appgw.config.model",
+        "appgw.config.model_backends",
+        "appgw.config.model_frontend",
+        "appgw.config.model_routing",
+    ),
     (
         "appgw.config.*",
         "appgw.route.*",

@@ -14,6 +14,7 @@ KeyPath = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
 
 WHOLE_FILE: KeyPath = ()
+NOT_YET = "which this version does not carry out"
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 

@@ -7,7 +7,12 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from appgw.config import sections
+from appgw.config import (
+    sections,
+    sections_backends,
+    sections_frontend,
+    sections_routing,
+)
 from appgw.config.shapes import Key
 from tests.config.samples import ConfigCase, certificate, key_pem, new_key, pem, pfx
 
@@ -58,7 +63,13 @@ class ConfigurationPageTests(SynchronousTestCase):
         """
         tables: list[Mapping[str, Any]] = [
             value
-            for value in vars(sections).values()
+            for module in (
+                sections,
+                sections_backends,
+                sections_frontend,
+                sections_routing,
+            )
+            for value in vars(module).values()
             if isinstance(value, dict)
             and value
             and all(isinstance(key, Key) for key in value.values())

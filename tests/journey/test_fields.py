@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import attrs
@@ -107,7 +108,7 @@ class RequestTests(JourneyTests):
         """
         backend = self.backend(answering(OK))
         config = self.config(backend)
-        proxies = (model.ipaddress.ip_network("127.0.0.0/8"),)
+        proxies = (ipaddress.ip_network("127.0.0.0/8"),)
         self.serve(config, trusted_proxies=proxies, forwarded_for_port=True)
         told = (b"X-Forwarded-For: 6.6.6.6", b"X-Forwarded-Proto: https")
         client = await self.client()

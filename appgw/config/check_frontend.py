@@ -1,0 +1,52 @@
+"""
+What must hold for what clients meet. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from appgw.config.model import Config
+from appgw.config.problems import Finding, Places
+
+
+def frontend_findings(config: Config, places: Places) -> Iterator[Finding]:
+    """
+    Judge the listeners.
+    """
+    yield from _listeners(config, places)
+
+
+def _listeners(config: Config, places: Places) -> Iterator[Finding]:
+    if not config.listeners and places.sound("listeners"):
+        yield Finding(("listeners",), "none", "at least one listener")
+    for name, listener in config.listeners.items():
+        here = ("listeners", name)
+        key = (*here, "certificate")
+        if not places.sound(*here, "protocol") or not places.sound(*key):
+            continue
+        if listener.protocol == "https" and listener.certificate is None:
+            yield Finding(key, "nothing", "a certificate, as the protocol is https")
+        if listener.protocol == "http" and listener.certificate is not None:
+            yield Finding(key, "one", "none, as the protocol is http")
+    yield from _bindings(config, places)
+
+
+def _bindings(config: Config, places: Places) -> Iterator[Finding]:
+    """
+    One listener, one rule.
+    """
+    bound: dict[str, str] = {}
+    for name, rule in config.rules.items():
+        first = bound.setdefault(rule.listener, name)
+        if first != name and rule.listener:
+            found = f"{rule.listener!r}, which rule {first!r} has"
+            yield Finding(("rules", name, "listener"), found, "one rule a listener")
+    # A rule that can't be read may have been meant for any of them.
+    readable = all(rule.listener for rule in config.rules.values())
+    if not readable or (not config.rules and not places.sound("rules")):
+        return
+    for name in config.listeners:
+        if name not in bound:
+            expected = "a rule, as without one each request is answered with 404"
+            yield Finding(("listeners", name), "no rule for it", expected, "warning")

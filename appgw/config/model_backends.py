@@ -1,0 +1,144 @@
+"""
+The model's part towards backends: pools, settings, pins, probes.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import attrs
+
+from appgw.config.model_frontend import Protocol
+
+WELL_KNOWN = "well-known"
+"""The reserved name among trusted_roots: the machine's own store of CAs."""
+
+
+@attrs.frozen(kw_only=True)
+class Pin:
+    """
+    One entry of the allow-list (ARM authenticationCertificates).
+
+    Exactly one of ``sha256`` (of the leaf's DER) and ``spki_sha256`` (of its
+    SubjectPublicKeyInfo's DER) is set, 32 raw bytes.
+
+    Attributes:
+        certificate: DER, where the pin came from a certificate_file.
+        not_after: the last day (UTC) on which this pin admits anything.
+        allow_expired: the presented certificate's dates are not judged.
+    """
+
+    name: str
+    sha256: bytes | None = None
+    spki_sha256: bytes | None = None
+    certificate: bytes | None = None
+    not_after: datetime.date | None = None
+    allow_expired: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class TrustedRoot:
+    """
+    CA certificates that may vouch for a backend (ARM trustedRootCertificates).
+
+    Attributes:
+        certificates: each one DER.
+    """
+
+    name: str
+    certificates: tuple[bytes, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Member:
+    """
+    One backend address of a pool (ARM backendAddresses).
+
+    Attributes:
+        address: host name in lower case, or an IP address without brackets.
+        port: wins over the setting's, for traffic and probes.
+        weight: its share, 1 to 1000.
+        pins: names that replace the setting's for this member; None: inherit.
+    """
+
+    address: str
+    port: int | None = None
+    weight: int = 1
+    pins: tuple[str, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Pool:
+    """
+    A named set of members (ARM backendAddressPools).
+    """
+
+    name: str
+    members: tuple[Member, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionDraining:
+    """
+    ARM connectionDraining. Durations in seconds.
+    """
+
+    enabled: bool = False
+    drain_timeout: float = 30.0
+
+
+@attrs.frozen(kw_only=True)
+class BackendSettings:
+    """
+    How to talk to a pool (ARM backendHttpSettingsCollection).
+
+    Attributes:
+        pins, trusted_roots: names; both given: both must hold.
+        verify_name: the certificate's name is checked besides the pins.
+        request_timeout: seconds, 1 to 86400.
+        host_name: Host and SNI; None: the client's Host, the member's SNI.
+        path: the path override, starts with a slash.
+    """
+
+    name: str
+    protocol: Protocol
+    port: int
+    pins: tuple[str, ...] = ()
+    trusted_roots: tuple[str, ...] = ()
+    verify_name: bool = False
+    cookie_based_affinity: bool = False
+    affinity_cookie_name: str = "ApplicationGatewayAffinity"
+    request_timeout: float = 20.0
+    host_name: str | None = None
+    pick_host_name_from_backend_address: bool = False
+    path: str | None = None
+    probe: str | None = None
+    connection_draining: ConnectionDraining = ConnectionDraining()
+
+
+@attrs.frozen(kw_only=True)
+class ProbeMatch:
+    """
+    What a healthy answer looks like (ARM probes.match).
+
+    Attributes:
+        status_codes: inclusive ranges.
+    """
+
+    status_codes: tuple[tuple[int, int], ...] = ((200, 399),)
+    body: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Probe:
+    """
+    A health probe (ARM probes). Read and checked; not carried out yet.
+    """
+
+    name: str
+    path: str
+    host: str | None = None
+    interval: float = 30.0
+    timeout: float = 30.0
+    unhealthy_threshold: int = 3
+    match: ProbeMatch = ProbeMatch()

@@ -1,0 +1,75 @@
+"""
+The model's part between the two: rules, path maps, redirects.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Destination:
+    """
+    Where a rule, a path rule or a default leads: a pool with its settings, or
+    a redirect; never both.
+    """
+
+    pool: str | None = None
+    backend_settings: str | None = None
+    redirect: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PathRule:
+    """
+    ARM pathRules: the first whose pattern matches wins.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    destination: Destination
+
+
+@attrs.frozen(kw_only=True)
+class UrlPathMap:
+    """
+    ARM urlPathMaps: path rules in order, and what takes the rest.
+    """
+
+    name: str
+    default: Destination
+    path_rules: tuple[PathRule, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """
+    ARM requestRoutingRules: binds a listener to what answers it.
+
+    Exactly one of ``url_path_map`` and ``destination`` is set.
+
+    Attributes:
+        priority: 1 (first) to 20000, unique.
+    """
+
+    name: str
+    priority: int
+    listener: str
+    url_path_map: str | None = None
+    destination: Destination | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Redirect:
+    """
+    ARM redirectConfigurations. Read and checked; not carried out yet.
+    """
+
+    name: str
+    type: Literal["Permanent", "Found", "SeeOther", "Temporary"]
+    target_listener: str | None = None
+    target_url: str | None = None
+    include_path: bool = False
+    include_query_string: bool = False
