@@ -115,9 +115,9 @@ class Exchange(Life):
         refusal = blamed = verdict = None
         for candidate in self.pool.candidates(self._affinity):
             outcome.candidate = candidate
-            stream = self._kept(candidate)
-            if stream is not None and await self._carried(stream):
-                return
+            while (stream := self._kept(candidate)) is not None:
+                if await self._carried(stream):
+                    return
             opened = await self._open(candidate)
             if isinstance(opened, Stream):
                 await self._carried(opened)
@@ -130,14 +130,15 @@ class Exchange(Life):
     def _kept(self, candidate: Candidate) -> Stream | None:
         """
         A kept connection, unless losing it could lose the request: a body
-        that still comes cannot be sent again. Nor one where the backend has
-        hung up, or has said anything: that would pass for this answer.
+        that still comes cannot be sent again.
         """
         request = self.request
         if not request.complete and request.head.method in IDEMPOTENT:
             return None
-        stream = self._means.connections.idle(candidate.target)
-        return stream if stream is not None and stream.silent() else None
+        while (stream := self._means.connections.idle(candidate.target)) is not None:
+            if stream.ready(request.complete):
+                return stream
+        return None
 
     async def _open(self, candidate: Candidate) -> Stream | Refusal:
         """
@@ -168,8 +169,8 @@ class Exchange(Life):
         Send the request and pass on the answer.
 
         Returns:
-            False if a kept connection was closed under a request that may be
-            repeated, before anything came back.
+            False if a kept connection was closed before anything had been sent,
+            or, under a request that may be repeated, before anything came back.
         """
         kept = stream.reused
         repeatable = self._send(stream) and kept
@@ -177,7 +178,7 @@ class Exchange(Life):
             head, body, ended = await happening()
         except StreamLost as lost:
             self._stream = None
-            if lost.untouched and repeatable:
+            if lost.unsent or (lost.untouched and repeatable):
                 return False
             raise Refused(WHY_LOST[lost.untouched]) from lost
         candidate = self.outcome.candidate

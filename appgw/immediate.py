@@ -10,6 +10,7 @@ of several errors the first one is told.
 from __future__ import annotations
 
 import socket
+from collections.abc import Container
 from typing import Any, Final
 
 from twisted.internet import main, tcp
@@ -20,20 +21,32 @@ from twisted.python.failure import Failure
 READS: Final = 8
 """Pieces taken off a socket before other connections get their turn."""
 
+MOST_HELD: Final = 16384
+"""Bytes that may wait for the end of a turn: a TLS record's."""
+
 
 class Immediate(tcp.Connection):
     """
-    Writes at once what the socket takes, and lingers before it closes.
+    Writes what the socket takes without waiting for its readiness, and lingers
+    before it closes.
+
+    In a turn of our ``Poller`` small pieces are held back until everybody has
+    been read from, and then leave as one; elsewhere they leave at once.
 
     ``linger`` ends a connection whose peer may still be sending: the answer
     is flushed, the way out closed, and what still comes in discarded, so
     that no reset overtakes the answer (RFC 9112, 9.6).
+
+    Attributes:
+        held: what leaves at the end of the turn.
     """
 
     reactor: Any
     failed: Exception | None = None
+    held = b""
     lingering = False
     _clean = False
+    _asking = False
 
     def write(self, data: bytes) -> None:
         """
@@ -46,19 +59,66 @@ class Immediate(tcp.Connection):
             self.producer is None or self._writeDisconnected
         ):
             return
-        if not self._tempDataLen and self.offset == len(self.dataBuffer):
-            sent: Any = self.writeSomeData(data)
-            if sent.__class__ is not int:
-                self._fail(sent)
+        if self._tempDataLen or self.offset != len(self.dataBuffer):
+            FileDescriptor.write(self, data)
+        elif self.held:
+            self.held += data
+            if len(self.held) > MOST_HELD and not self._asking:
+                self.flush()
+        elif len(data) > MOST_HELD or not self.holding():
+            self._send(data)
+        else:
+            self.held = data
+            self.reactor.turn.append(self)
+
+    def holding(self) -> bool:
+        """
+        Tell whether a small piece that is written now is held back.
+        """
+        return getattr(self.reactor, "turn", None) is not None
+
+    def ask(self, data: bytes) -> None:
+        """
+        Write a whole request to somebody who is silent, while ``holding``.
+
+        What has come by the time that it would leave is no answer to it: the
+        protocol is told of that as ever while the request is still in ``held``,
+        and none of it leaves if the connection ends then.
+        """
+        self.held = data
+        self._asking = True
+        self.reactor.turn.append(self)
+
+    def leave(self, ready: Container[int]) -> None:
+        """
+        Send what was held back.
+
+        Args:
+            ready: descriptors where something lies to be read.
+        """
+        if self._asking:
+            if self.held and self.fileno() in ready and not self.poll():
                 return
-            if sent == len(data):
-                # A pull producer is asked for more from doWrite only.
-                if self.producer is not None and not self.streamingProducer:
-                    self.startWriting()
-                return
-            if sent:
-                data = memoryview(data)[sent:].tobytes()
-        FileDescriptor.write(self, data)
+            self._asking = False
+        self.flush()
+
+    def flush(self) -> None:
+        """
+        Send what is held back, without waiting for the end of the turn.
+        """
+        held, self.held = self.held, b""
+        if held and self.connected and self.failed is None:
+            self._send(held)
+
+    def _send(self, data: bytes) -> None:
+        sent: Any = self.writeSomeData(data)
+        if sent.__class__ is not int:
+            self._fail(sent)
+        elif sent < len(data):
+            FileDescriptor.write(self, data[sent:])
+        elif self.producer is not None and not self.streamingProducer:
+            # A pull producer is asked for more from doWrite only.
+            self.startWriting()
 
     def writeSequence(self, iovec: Any) -> None:
         """
@@ -80,7 +140,22 @@ class Immediate(tcp.Connection):
         Close with a reset; nothing that is written after this leaves.
         """
         self.failed = self.failed or ConnectionAborted()
+        self.held = b""
         super().abortConnection()
+
+    def loseConnection(self) -> None:
+        """
+        Close once everything that was written has left.
+        """
+        self.flush()
+        super().loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        """
+        Close the way out once everything that was written has left.
+        """
+        self.flush()
+        super().loseWriteConnection()
 
     def startTLS(self, ctx: Any, normal: Any = True) -> None:
         """
@@ -90,9 +165,10 @@ class Immediate(tcp.Connection):
 
     def unsent(self) -> int:
         """
-        Return how many bytes wait for the socket.
+        Return how many bytes wait for the socket, or for the end of the turn.
         """
-        return self._tempDataLen + len(self.dataBuffer) - self.offset
+        waiting = self._tempDataLen + len(self.dataBuffer) - self.offset
+        return waiting + len(self.held)
 
     def quiet(self) -> bool:
         """
@@ -154,6 +230,13 @@ class Immediate(tcp.Connection):
             super().readConnectionLost(reason)
         else:
             self.connectionLost(Failure(main.CONNECTION_LOST))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Tell the protocol, which may look at what is held back; none of it leaves.
+        """
+        super().connectionLost(reason)
+        self.held = b""
 
     def linger(self) -> None:
         """

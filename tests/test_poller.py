@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.python.failure import Failure
 
 from appgw.poller import Poller
-from tests.wire import Echo, WireTestCase
+from tests.wire import Echo, Talker, WireTestCase, read_all, terms, trusting
 
 
 class _Clumsy(Echo):
@@ -25,11 +28,7 @@ class _Clumsy(Echo):
             raise ZeroDivisionError("clumsy")
 
 
-class ClumsyTests(WireTestCase):
-    """
-    What raises where nothing should.
-    """
-
+class OwnTestCase(WireTestCase):
     def reactor(self) -> Any:
         """
         Return an epoll of our own.
@@ -37,6 +36,12 @@ class ClumsyTests(WireTestCase):
         if not hasattr(self, "_own"):
             self._own = Poller(reactor)
         return self._own
+
+
+class ClumsyTests(OwnTestCase):
+    """
+    What raises where nothing should.
+    """
 
     async def test_at_the_end(self) -> None:
         """
@@ -57,3 +62,176 @@ class ClumsyTests(WireTestCase):
             ["clumsy"] * 2,
             [str(one.value) for one in self.flushLoggedErrors(ZeroDivisionError)],
         )
+
+
+class _Acting(Talker):
+    """
+    Does something when it is read from; sees what of it has left by then.
+    """
+
+    act: Callable[[Any], None] = staticmethod(lambda _: None)
+    unsent = -1
+    heard = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Act, and look.
+        """
+        super().dataReceived(data)
+        self.act(self.transport)
+        self.unsent = self.transport.unsent()
+
+
+def _in_pieces(transport: Any) -> None:
+    transport.write(b"one ")
+    transport.writeSequence([b"two ", b"three"])
+
+
+class TurnTests(OwnTestCase):
+    """
+    What is written while others wait to be read leaves when all have been read.
+    """
+
+    async def acted(self, act: Callable[[Any], None], *, tls: bool = False) -> Any:
+        """
+        Let a connection act in a turn; return it, and its peer.
+        """
+        port = self.serve(_Acting, terms() if tls else None)
+        peer = await self.dialled(port, trusting() if tls else None)
+        talker = await self.talker(-1)
+        talker.act = act
+        peer.sendall(b"now")
+        await self.until(lambda: talker.unsent >= 0)
+        return talker, peer
+
+    async def test_as_one(self) -> None:
+        """
+        Small pieces wait for the end of the turn, and leave as one.
+        """
+        for tls in (False, True):
+            talker, peer = await self.acted(_in_pieces, tls=tls)
+            self.assertEqual(13, talker.unsent)
+            self.assertEqual(b"one two three", await self.peer(peer.recv, 100))
+            self.assertEqual(0, talker.transport.unsent())
+            talker.transport.write(b"and then")
+            self.assertEqual(0, talker.transport.unsent())
+            self.assertEqual(b"and then", await self.peer(peer.recv, 100))
+
+    async def test_much(self) -> None:
+        """
+        What fills a record does not wait, and nothing overtakes.
+        """
+        whole = bytes(range(256)) * 100
+
+        def act(transport: Any) -> None:
+            transport.write(whole[:5])
+            transport.write(whole[5:-5])
+            self.assertEqual(0, transport.unsent())
+            transport.write(whole[-5:])
+
+        talker, peer = await self.acted(act)
+        self.assertEqual(5, talker.unsent)
+        talker.transport.loseConnection()
+        self.assertEqual(whole, await self.peer(read_all, peer))
+
+    async def test_endings(self) -> None:
+        """
+        A clean end comes behind what was written; a cut takes it away.
+        """
+
+        def ended(how: str) -> Callable[[Any], None]:
+            def act(transport: Any) -> None:
+                _in_pieces(transport)
+                getattr(transport, how)()
+
+            return act
+
+        for how in ("loseConnection", "loseWriteConnection", "linger"):
+            for tls in (False, True):
+                talker, peer = await self.acted(ended(how), tls=tls)
+                self.assertEqual(b"one two three", await self.peer(read_all, peer))
+                talker.transport.abortConnection()
+        talker, peer = await self.acted(ended("abortConnection"))
+        self.assertEqual(0, talker.unsent)
+        with self.assertRaises(ConnectionResetError):
+            await self.peer(peer.recv, 100)
+
+    async def test_pull(self) -> None:
+        """
+        A pull producer is asked for more after what it wrote has left.
+        """
+        asked: list[int] = []
+
+        class Producer:
+            def resumeProducing(self) -> None:
+                asked.append(talkers[0].unsent())
+                if len(asked) == 3:
+                    talkers[0].unregisterProducer()
+                    talkers[0].loseConnection()
+                else:
+                    talkers[0].write(b"%d" % len(asked))
+
+            def stopProducing(self) -> None:
+                raise AssertionError
+
+        talkers: list[Any] = []
+
+        def act(transport: Any) -> None:
+            talkers.append(transport)
+            transport.registerProducer(Producer(), False)
+
+        _, peer = await self.acted(act)
+        self.assertEqual(b"12", await self.peer(read_all, peer))
+        self.assertEqual([0, 0, 0], asked)
+
+    async def test_let_go(self) -> None:
+        """
+        What the kernel said of a descriptor is not told to the one that took its
+        place in the same turn.
+        """
+        poller = self.reactor()
+        told: list[str] = []
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        other, end = socket.socketpair()
+        self.addCleanup(end.close)
+
+        class Watched:
+            def __init__(self, name: str, one: socket.socket) -> None:
+                self.name, self.one = name, one
+
+            def fileno(self) -> int:
+                return self.one.fileno()
+
+            def doRead(self) -> None:
+                told.append(self.name)
+                if self.name == "first":
+                    poller.removeReader(second)
+                    number = other.fileno()
+                    other.close()
+                    ours.setblocking(False)
+                    os.dup2(ours.fileno(), number)
+                    third.one = socket.socket(fileno=number)
+                    poller.addReader(third)
+                poller.removeReader(self)
+
+        first, second = Watched("first", ours), Watched("second", other)
+        third = Watched("third", ours)
+        poller.addReader(first)
+        poller.addReader(second)
+        theirs.send(b"x")
+        end.send(b"x")
+        turn = poller._serve
+        turns: list[int] = []
+
+        def served(events: Any) -> None:
+            turns.append(len(events))
+            turn(events)
+            if len(turns) == 1:
+                self.assertEqual(["first"], told)
+
+        self.patch(poller, "_serve", served)
+        await self.until(lambda: "third" in told)
+        self.assertEqual(2, turns[0])
+        third.one.close()
+        ours.close()

@@ -16,6 +16,7 @@ from appgw.backend.answer import IDLE_TIMEOUT, AnswerParser, BadAnswer
 from appgw.backend.target import Target
 from appgw.message import Headers
 
+_LAST: Final = b"0\r\n\r\n"
 _BODILESS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
 
 
@@ -44,11 +45,13 @@ class StreamLost(Exception):  # noqa: N818 - says what happened
 
     Attributes:
         untouched: not a byte of an answer had come.
+        unsent: not a byte of the request had left.
     """
 
-    def __init__(self, why: str, untouched: bool) -> None:
+    def __init__(self, why: str, untouched: bool, unsent: bool = False) -> None:
         super().__init__(why)
         self.untouched = untouched
+        self.unsent = unsent
 
 
 class Stream:
@@ -81,7 +84,7 @@ class Stream:
         self.idle_until = self.born + IDLE_TIMEOUT
         self._parser = AnswerParser()
         self._sent = True
-        self._chunked = self._spoilt = False
+        self._chunked = self._spoilt = self._waits = False
         self.trailers: Headers | None = None
 
     # What the transport calls.
@@ -99,11 +102,10 @@ class Stream:
         Parse a piece of an answer and pass on what it completes.
         """
         user = self.user
-        if user is None:
+        if user is None or (self._waits and self.transport.held):
             # Nothing was asked: nothing of this is an answer (RFC 9112, 9.2).
             self._spoilt = True
-            self.kept.discard(self)
-            self.transport.abortConnection()
+            self._fail(StreamLost("it spoke unasked", untouched=True, unsent=True))
             return
         parser = self._parser
         try:
@@ -137,9 +139,23 @@ class Stream:
             parser.complete = True
             user.more(b"", True)
             return
-        user.lost(StreamLost("the backend closed the connection", parser.untouched))
+        unsent = self._waits and bool(self.transport.held)
+        why = "the backend closed the connection"
+        user.lost(StreamLost(why, parser.untouched, unsent))
 
     # For the user.
+
+    def ready(self, whole: bool) -> bool:
+        """
+        Tell whether a request may be sent over this kept connection, since the
+        backend has neither hung up nor said anything: that would pass for the
+        answer. Where it can be, this is looked at when the request leaves.
+
+        Args:
+            whole: all of the request is there.
+        """
+        self._waits = whole and self.transport.holding()
+        return self._waits or self.silent()
 
     def send(
         self,
@@ -163,16 +179,7 @@ class Stream:
         self._chunked = content_length is None
         self.trailers = None
         self._parser.expect(method == b"HEAD")
-        if content_length is None:
-            framing = b"Transfer-Encoding: chunked\r\n"
-            if body:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
-            if last:
-                body += b"0\r\n\r\n"
-        elif content_length or method not in _BODILESS:
-            framing = b"Content-Length: %d\r\n" % content_length
-        else:
-            framing = b""
+        framing, body = _framed(method, content_length, body, last)
         wire = b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n%b" % (
             method,
             target,
@@ -180,7 +187,16 @@ class Stream:
             framing,
             body,
         )
-        self.transport.write(wire)
+        if self._waits:
+            self.transport.ask(wire)
+        else:
+            self._write(wire)
+
+    def _write(self, data: bytes) -> None:
+        # Not at the end of the turn: an answer that comes until then, and the
+        # backend's end after it, could not be read after a failed write.
+        self.transport.write(data)
+        self.transport.flush()
 
     def write(self, data: bytes) -> None:
         """
@@ -188,7 +204,7 @@ class Stream:
         """
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self.transport.write(data)
+        self._write(data)
 
     def finish(self, trailers: Headers | None) -> None:
         """
@@ -199,7 +215,11 @@ class Stream:
         if not self._chunked:
             return
         lines = b"".join([b"%b: %b\r\n" % field for field in trailers or ()])
-        self.transport.write(b"0\r\n" + lines + b"\r\n")
+        wire = b"0\r\n" + lines + b"\r\n"
+        if self._waits:
+            self.transport.write(wire)
+        else:
+            self._write(wire)
 
     def release(self) -> None:
         """
@@ -269,3 +289,18 @@ class Stream:
         self.abort()
         if user is not None:
             user.lost(error)
+
+
+def _framed(
+    method: bytes, content_length: int | None, body: bytes, last: bool
+) -> tuple[bytes, bytes]:
+    """
+    Return what says where a body ends, and its first piece accordingly.
+    """
+    if content_length is None:
+        if body:
+            body = b"%x\r\n%b\r\n" % (len(body), body)
+        return b"Transfer-Encoding: chunked\r\n", body + _LAST if last else body
+    if content_length or method not in _BODILESS:
+        return b"Content-Length: %d\r\n" % content_length, body
+    return b"", body

@@ -3,6 +3,9 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor
 
 from appgw.refusal import Refusal
 from tests.journey.kit import (
@@ -16,7 +19,7 @@ from tests.journey.kit import (
     put,
     turn,
 )
-from tests.journey.wire import Conversation
+from tests.journey.wire import Conversation, Message
 
 End = Callable[[Conversation], None]
 ENDS: tuple[End, ...] = (
@@ -178,10 +181,34 @@ class KeptTests(JourneyTests):
         self.assertEqual(200, (await client.answer()).status)
         self.assertEqual(b"body", backend.seen[-1].body)
 
+    async def in_one_turn(self, wire: bytes, act: Callable[[], None]) -> Message:
+        """
+        Send *wire*, and let a backend *act*, so that one turn of the gateway finds
+        both, the client's request first; return the answer.
+        """
+        (kept,) = self.gateway._connections.streams()
+        client = await self.client()
+        port = client.transport.getHost().port
+        channels = self.gateway._ports.channels
+        while port not in (found := {c.arrival.port: c for c in channels()}):
+            await turn()
+        poller = kept.transport.reactor
+        reactor.removeReader(poller)
+        for one, move in (
+            (found[port].transport.socket, lambda: client.write(wire)),
+            (kept.transport.socket, act),
+        ):
+            before = waiting_in(one)
+            move()
+            while waiting_in(one) == before:
+                await turn()
+        reactor.addReader(poller)
+        return await client.answer(wire.partition(b" ")[0])
+
     async def test_closed_before_post(self) -> None:
         """
         A POST goes over no connection that the backend has closed already,
-        even where the reactor has not told us so yet.
+        even where one turn of the reactor brings both.
         """
         closing: list[Conversation] = []
 
@@ -199,15 +226,8 @@ class KeptTests(JourneyTests):
             settings = {"protocol": "http"} if issued is None else {}
             self.before(backend, **settings)
             await self.ask()
-            (kept,) = self.gateway._connections.streams()
-            # As in a turn of the reactor that brings the client's request
-            # before the backend's end.
-            kept.transport.stopReading()
-            before = waiting_in(kept.transport.socket)
-            end(closing[0])
-            while waiting_in(kept.transport.socket) == before:
-                await turn()
-            answer = await self.ask(put(b"body", b"POST"))
+            wire = put(b"body", b"POST")
+            answer = await self.in_one_turn(wire, lambda end=end: end(closing[0]))
             self.assertEqual(200, answer.status)
             self.assertEqual([b"GET", b"POST"], [m.method for m in backend.seen])
 
@@ -236,7 +256,7 @@ class KeptTests(JourneyTests):
     async def test_bytes_before_a_request(self) -> None:
         """
         Bytes that lie there unread when the next request comes do not answer it,
-        even where the reactor has not told us of them yet.
+        even where one turn of the reactor brings both.
         """
         spoken: list[Conversation] = []
 
@@ -251,15 +271,48 @@ class KeptTests(JourneyTests):
             backend = self.backend(script, issued)
             self.before(backend, protocol="https" if issued else "http")
             await self.ask()
-            (kept,) = self.gateway._connections.streams()
-            kept.transport.stopReading()
-            before = waiting_in(kept.transport.socket)
-            spoken[0].write(OK.replace(b"ok", b"no"))
-            while waiting_in(kept.transport.socket) == before:
-                await turn()
-            self.assertEqual(b"ok", (await self.ask(put(b"", method))).body)
+            evil = OK.replace(b"ok", b"no")
+            answer = await self.in_one_turn(
+                put(b"", method), lambda evil=evil: spoken[0].write(evil)
+            )
+            self.assertEqual(b"ok", answer.body)
             self.assertFalse(await spoken[0].ended())
             self.assertEqual(2, len(spoken))
+
+    async def test_bytes_before_a_request_leaves(self) -> None:
+        """
+        Nor do those that come in the moment before the request leaves, nor an end.
+        """
+        spoken: list[Conversation] = []
+
+        async def script(conversation: Conversation) -> None:
+            spoken.append(conversation)
+            while True:
+                await conversation.request()
+                conversation.write(OK)
+
+        for issued, end in ((None, False), (None, True), (LEAF, True)):
+            spoken.clear()
+            backend = self.backend(script, issued)
+            self.before(backend, protocol="https" if issued else "http")
+            await self.ask()
+            (kept,) = self.gateway._connections.streams()
+            poller = kept.transport.reactor
+
+            def looked(
+                kept: Any = kept, end: bool = end, ask: Any = poller._ask
+            ) -> Any:
+                tcp = getattr(spoken[0].transport, "transport", spoken[0].transport)
+                if kept.transport.held and end:
+                    tcp.socket.shutdown(socket.SHUT_WR)
+                elif kept.transport.held:
+                    tcp.socket.send(OK.replace(b"ok", b"no"))
+                return ask()
+
+            self.patch(poller, "_ask", looked)
+            self.assertEqual(b"ok", (await self.ask(put(b"", b"POST"))).body)
+            self.assertEqual(2, len(spoken))
+            self.assertEqual([b"GET", b"POST"], [m.method for m in backend.seen])
 
     async def test_bytes_behind_an_answer(self) -> None:
         """
