@@ -64,6 +64,26 @@ class ClumsyTests(OwnTestCase):
         )
 
 
+class _Watched:
+    """
+    Does something when there is something to read, once.
+    """
+
+    def __init__(
+        self, one: socket.socket, poller: Poller, act: Callable[[], Any]
+    ) -> None:
+        self.fileno = one.fileno
+        self.poller = poller
+        self.act = act
+
+    def doRead(self) -> None:
+        """
+        Act, and want no more.
+        """
+        self.act()
+        self.poller.removeReader(self)
+
+
 class _Acting(Talker):
     """
     Does something when it is read from; sees what of it has left by then.
@@ -189,49 +209,29 @@ class TurnTests(OwnTestCase):
         What the kernel said of a descriptor is not told to the one that took its
         place in the same turn.
         """
-        poller = self.reactor()
-        told: list[str] = []
-        ours, theirs = socket.socketpair()
-        self.addCleanup(theirs.close)
-        other, end = socket.socketpair()
-        self.addCleanup(end.close)
+        poller, told, turns = self.reactor(), [], []
+        pairs = [socket.socketpair() for _ in range(2)]
+        for one in (*pairs[0], *pairs[1]):
+            self.addCleanup(one.close)
 
-        class Watched:
-            def __init__(self, name: str, one: socket.socket) -> None:
-                self.name, self.one = name, one
+        def swap() -> None:
+            poller.removeReader(second)
+            os.dup2(pairs[0][0].fileno(), pairs[1][0].fileno())
+            poller.addReader(third)
 
-            def fileno(self) -> int:
-                return self.one.fileno()
-
-            def doRead(self) -> None:
-                told.append(self.name)
-                if self.name == "first":
-                    poller.removeReader(second)
-                    number = other.fileno()
-                    other.close()
-                    ours.setblocking(False)
-                    os.dup2(ours.fileno(), number)
-                    third.one = socket.socket(fileno=number)
-                    poller.addReader(third)
-                poller.removeReader(self)
-
-        first, second = Watched("first", ours), Watched("second", other)
-        third = Watched("third", ours)
-        poller.addReader(first)
-        poller.addReader(second)
-        theirs.send(b"x")
-        end.send(b"x")
-        turn = poller._serve
-        turns: list[int] = []
+        first = _Watched(pairs[0][0], poller, lambda: told.append("first") or swap())
+        second = _Watched(pairs[1][0], poller, lambda: told.append("second"))
+        third = _Watched(pairs[1][0], poller, lambda: told.append("third"))
+        serve = poller._serve
 
         def served(events: Any) -> None:
-            turns.append(len(events))
-            turn(events)
-            if len(turns) == 1:
-                self.assertEqual(["first"], told)
+            serve(events)
+            turns.append((len(events), list(told)))
 
         self.patch(poller, "_serve", served)
+        poller.addReader(first)
+        poller.addReader(second)
+        for _, peer in pairs:
+            peer.send(b"x")
         await self.until(lambda: "third" in told)
-        self.assertEqual(2, turns[0])
-        third.one.close()
-        ours.close()
+        self.assertEqual((2, ["first"]), turns[0])
