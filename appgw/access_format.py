@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from json.encoder import encode_basestring_ascii as quote
 
 from appgw.backend.verdict import Verdict
-from appgw.message import Arrival, Headers, RequestHead
+from appgw.message import Arrival, RequestHead, value_of
 from appgw.record import Outcome
 from appgw.route.table import Route
 
@@ -44,7 +44,7 @@ NO_HEAD = RequestHead(
     path=b"",
     query=None,
     version=(0, 0),
-    headers=Headers(),
+    headers=[],
 )
 
 PLAIN = re.compile(r"[ !#-\[\]-~]*")
@@ -71,17 +71,6 @@ def escaped(value: bytes) -> str:
         value = value[:LONGEST] + b"..."
     text = value.decode("latin-1")
     return text if PLAIN.fullmatch(text) else text.translate(ESCAPES)
-
-
-def field(headers: Headers, name: bytes) -> bytes:
-    """
-    Return the first value of *name* (given in lower case), or nothing.
-    """
-    length = len(name)
-    for key, value in headers:
-        if len(key) == length and key.lower() == name:
-            return value
-    return b""
 
 
 class Fragments(dict[Hashable, str]):
@@ -259,7 +248,7 @@ class JsonLines:
             f'"httpMethod":{words[head.method]},'
             f'"originalRequestUriWithArgs":{original},"requestUri":{wanted},'
             f'"requestQuery":{arguments},'
-            f'"userAgent":{words[field(head.headers, b"user-agent")]},'
+            f'"userAgent":{words[value_of(head.headers, b"user-agent")]},'
             f'"httpVersion":"{VERSIONS.get(head.version, "")}",'
             f'"originalHost":{words[head.authority]},'
             f'"host":{words[outcome.upstream_host or head.authority]}'
@@ -285,8 +274,8 @@ class CombinedLines:
         else:
             version = VERSIONS.get(head.version, "")
             asked = f"{escaped(head.method)} {escaped(head.target)} {version}"
-            referrer = escaped(field(head.headers, b"referer")) or "-"
-            agent = escaped(field(head.headers, b"user-agent")) or "-"
+            referrer = escaped(value_of(head.headers, b"referer")) or "-"
+            agent = escaped(value_of(head.headers, b"user-agent")) or "-"
         return (
             f'{outcome.arrival.address} - - [{second}] "{asked}" '
             f'{outcome.status} {outcome.sent} "{referrer}" "{agent}"\n'

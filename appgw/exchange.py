@@ -18,6 +18,8 @@ Rules:
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -41,7 +43,7 @@ from appgw.means import (
     refuse,
     why_not,
 )
-from appgw.message import ResponseHead
+from appgw.message import ResponseHead, value_of, values_of
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward
 
@@ -56,7 +58,7 @@ class Exchange(Life):
         pool: who can take it.
     """
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     __slots__ = (
         "_affinity",
@@ -109,7 +111,7 @@ class Exchange(Life):
         if request.refusal is not None:
             raise Refused(request.refusal)
         if self.pool.settings.cookie_based_affinity:
-            cookies = request.head.headers.get_all(b"cookie")
+            cookies = values_of(request.head.headers, b"cookie")
             self._affinity = self.pool.affinity_in(cookies)
         outcome = self.outcome
         refusal = blamed = verdict = None
@@ -265,7 +267,7 @@ class Exchange(Life):
         outcome.server_status = outcome.status = head.status
         outcome.first_byte_time = now - self._asked
         outcome.answered = self._moved = now
-        outcome.content_type = head.headers.get(b"content-type") or b""
+        outcome.content_type = value_of(head.headers, b"content-type")
         candidate = outcome.candidate
         if candidate is not None and candidate.cookie:
             secure = outcome.arrival.scheme == "https"

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from appgw.listen.request import Request
 from appgw.means import Means, refuse
-from appgw.message import Headers, ResponseHead
+from appgw.message import Headers, ResponseHead, value_of
 from appgw.mounts import Mount
 from appgw.record import Outcome
 from appgw.refusal import Refusal
@@ -37,7 +37,7 @@ MAX_BODY: Final = 1 << 20
 """Bytes of a request's body; it is kept in memory."""
 
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
-_CONTINUE: Final = ResponseHead(100, b"Continue", Headers())
+_CONTINUE: Final = ResponseHead(100, b"Continue", [])
 
 
 @implementer(IResource)
@@ -241,7 +241,7 @@ class _Visit:
         reason = _CONTROLS.sub(b" ", reason)
         head = ResponseHead(status, reason, fields, length)
         head.headers = response_headers(head, means.date(means.wall()))
-        outcome.content_type = fields.get(b"content-type") or b""
+        outcome.content_type = value_of(fields, b"content-type")
         bodiless = self.request.head.method == b"HEAD" or status in (204, 304)
         self._left = 0 if bodiless else length
         self.request.respond(head, b"", False)

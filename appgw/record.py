@@ -7,8 +7,6 @@ it, ``counters`` adds it up.
 
 from __future__ import annotations
 
-import attrs
-
 from appgw.backend.pool import Candidate
 from appgw.backend.verdict import Verdict
 from appgw.message import Arrival, RequestHead
@@ -16,7 +14,6 @@ from appgw.refusal import Refusal
 from appgw.route.table import Route
 
 
-@attrs.define(eq=False)
 class Outcome:
     """
     One exchange, from its first byte to its last.
@@ -50,13 +47,6 @@ class Outcome:
         content_type: of the response.
     """
 
-    arrival: Arrival
-    head: RequestHead | None
-    trace_id: str
-    began: float
-    began_wall: float
-    listener: str = ""
-    route: Route | None = None
     candidate: Candidate | None = None
     verdict: Verdict | None = None
     refusal: Refusal | None = None
@@ -73,3 +63,21 @@ class Outcome:
     upstream_target: bytes = b""
     upstream_host: bytes = b""
     content_type: bytes = b""
+
+    def __init__(
+        self,
+        arrival: Arrival,
+        head: RequestHead | None,
+        trace_id: str,
+        began: float,
+        began_wall: float,
+        listener: str = "",
+        route: Route | None = None,
+    ) -> None:
+        self.arrival = arrival
+        self.head = head
+        self.trace_id = trace_id
+        self.began = began
+        self.began_wall = began_wall
+        self.listener = listener
+        self.route = route

@@ -19,7 +19,7 @@ from appgw.backend.pool import Pair, Pool
 from appgw.exchange import Exchange
 from appgw.listen.request import Request
 from appgw.means import Means, refuse
-from appgw.message import Headers, ResponseHead
+from appgw.message import ResponseHead
 from appgw.mounted import MountedResource, mounted_at
 from appgw.mounts import Mount
 from appgw.record import Outcome
@@ -109,7 +109,7 @@ class AnswerResource(_Leaf):
         else:
             outcome.status = decision.status
             date = (b"Date", means.date(outcome.began_wall))
-            head = ResponseHead(decision.status, b"No Content", Headers([date]), 0)
+            head = ResponseHead(decision.status, b"No Content", [date], 0)
             request.respond(head, b"", True)
         outcome.received, outcome.sent = request.received, request.sent
         outcome.answered = outcome.ended = means.seconds()

@@ -125,4 +125,9 @@ def make_outcome(**changes: Any) -> Outcome:
         "upstream_host": b"orders.internal",
         "content_type": b"application/json",
     }
-    return Outcome(**(fields | changes))
+    fields |= changes
+    begun = ("arrival", "head", "trace_id", "began", "began_wall", "listener", "route")
+    outcome = Outcome(*(fields.pop(name) for name in begun))
+    for name, value in fields.items():
+        setattr(outcome, name, value)
+    return outcome

@@ -14,7 +14,7 @@ from typing import Final
 
 import httptools
 
-from appgw.message import Headers, ResponseHead
+from appgw.message import Headers, ResponseHead, values_of
 
 MAX_HEAD: Final = 32768
 MAX_FIELDS: Final = 100
@@ -94,7 +94,7 @@ class AnswerParser:
         self.untouched = True
         self._head_only = head_only
         self._headers_done = self._surplus = self._keep_alive = False
-        self._fields = Headers()
+        self._fields: Headers = []
         self._reason = b""
         self._pending = 0
         self._interims = 0
@@ -201,7 +201,7 @@ class AnswerParser:
             self._surplus = True
             raise self._bad("bytes behind the answer")
         self._headers_done = False
-        self._fields = Headers()
+        self._fields = []
         self._reason = b""
 
     def on_status(self, reason: bytes) -> None:
@@ -219,7 +219,7 @@ class AnswerParser:
             self._fields.append((name, value))
             return
         if self.trailers is None:
-            self.trailers = Headers()
+            self.trailers = []
         self.trailers.append((name, value))
         self._trailer_bytes += len(name) + len(value)
         if len(self.trailers) > MAX_FIELDS or self._trailer_bytes > MAX_LINES:
@@ -299,7 +299,7 @@ class AnswerParser:
         return length, coding is not None
 
     def _says_keep_alive(self, version: str) -> bool:
-        tokens = b",".join(self._fields.get_all(b"connection")).lower()
+        tokens = b",".join(values_of(self._fields, b"connection")).lower()
         if version == "1.0" and b"keep-alive" not in tokens:
             return False
         return b"close" not in tokens

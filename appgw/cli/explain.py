@@ -18,7 +18,7 @@ from appgw.backend.presented import is_address
 from appgw.cli.telling import decided, other_listeners, other_path_rules, sent, site_of
 from appgw.config.model import Config
 from appgw.config.read import ConfigError, read
-from appgw.message import Arrival, Headers, RequestHead
+from appgw.message import Arrival, RequestHead, values_of
 from appgw.route.decide import Forward, Refuse, decide
 from appgw.route.listeners import BadHost, host_of
 from appgw.route.table import PortTable, Table
@@ -99,8 +99,8 @@ def ask(url: str, fields: Iterable[str], method: str, client: str) -> Question:
     authority = found["authority"].rpartition("@")[2].encode()
     scheme = found["scheme"].lower()
     host, port = _host_and_port(authority, 443 if scheme == "https" else 80)
-    headers = Headers([_field(text) for text in fields])
-    hosts = headers.get_all(b"host")
+    headers = [_field(text) for text in fields]
+    hosts = values_of(headers, b"host")
     if len(hosts) > 1:
         raise QuestionError("a request has one Host")
     path, mark, query = found["target"].encode().partition(b"?")

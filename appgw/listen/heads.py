@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from appgw.message import Headers, RequestHead
+from appgw.message import Headers, RequestHead, values_of
 from appgw.refusal import Refusal
 
 MAX_HEAD: Final = 32768
@@ -116,7 +116,7 @@ def says_close(fields: Headers) -> bool:
     Tell whether Connection has the option ``close``, whatever stands beside it:
     in HTTP/1.0, llhttp looks for ``keep-alive`` only (RFC 9112, 9.3).
     """
-    options = b",".join(fields.get_all(b"connection")).lower().split(b",")
+    options = b",".join(values_of(fields, b"connection")).lower().split(b",")
     return any(option.strip() == b"close" for option in options)
 
 
@@ -156,7 +156,7 @@ def _read_target(
     """
     RFC 9112, 3.2: origin, absolute or asterisk form.
     """
-    if target[:1] != b"/" or b"#" in target or method == b"CONNECT":
+    if target[:1] != b"/" or target.find(b"#") >= 0 or method == b"CONNECT":
         return _read_other_form(method, target, host)
     path, mark, query = target.partition(b"?")
     return host, path, query if mark else None

@@ -9,7 +9,7 @@ doubt about framing, or with a body left unread, the connection closes.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer
 from twisted.logger import Logger
@@ -49,7 +49,7 @@ class Channel(Messages):
         door: the port's root resource and limits.
     """
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     transport: Any = None
 

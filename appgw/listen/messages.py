@@ -59,7 +59,7 @@ class Messages:
         self.door = door
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
-        self._fields = Headers()
+        self._fields: Headers = []
         self._line = b""
         self._bad: Refusal | None = None
         self._begun = bytearray()
@@ -202,7 +202,7 @@ class Messages:
             self._target[:1024],
             None,
             (1, 1),
-            Headers(),
+            [],
         )
         self._fresh = Request(self, head, False, refusal)
 
@@ -257,7 +257,7 @@ class Messages:
             keep_alive = not says_close(head.headers)
         request = Request(self, head, keep_alive, None)
         request.expects_continue = waits
-        self._target, self._fields = b"", Headers()
+        self._target, self._fields = b"", []
         length = head.content_length
         if length is not None and length > self.door.max_request_body:
             request.refusal = Refusal.BODY_TOO_LARGE

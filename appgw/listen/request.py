@@ -134,7 +134,7 @@ class Request:
         """
         if trailer_allowed(name):
             if self.trailers is None:
-                self.trailers = Headers()
+                self.trailers = []
             self.trailers.append((name, value))
 
     def start(self, root: IResource) -> None:

@@ -25,9 +25,7 @@ _QUERY: Final = re.compile(rb'[!"$-~]*+')
 _VIA: Final = Kind.VIA
 
 
-# Not frozen, here and below: one is made per request, and freezing would
-# cost as much again.
-@attrs.define(eq=False)
+# Plain, as one is made per request.
 class Forward:
     """
     Send it to a backend of *route*.
@@ -37,8 +35,9 @@ class Forward:
             ``*`` for an OPTIONS about the server as a whole.
     """
 
-    route: Route
-    path: bytes
+    def __init__(self, route: Route, path: bytes) -> None:
+        self.route = route
+        self.path = path
 
 
 @attrs.define(eq=False)

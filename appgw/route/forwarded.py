@@ -69,7 +69,7 @@ def request_headers(
     Raises:
         BadField: a value would break the message apart.
     """
-    lines = Headers([(b"Host", host)])
+    lines = [(b"Host", host)]
     apart: _Apart = []
     for line in head.headers:
         kind = REQUEST[line[0]]
@@ -107,7 +107,7 @@ def response_headers(head: ResponseHead, date: bytes = b"") -> Headers:
     Raises:
         BadField: a value would break the message apart.
     """
-    lines = Headers()
+    lines = []
     apart: _Apart = []
     for line in head.headers:
         kind = RESPONSE[line[0]]
@@ -160,14 +160,14 @@ def _without(lines: Headers, apart: _Apart, kinds: Kinds) -> Headers:
         return lines
     options = {name.strip() for name in named.lower().split(b",")}
     gone = {name for name in options if kinds[name] is _KEEP}
-    return Headers([line for line in lines if line[0].lower() not in gone])
+    return [line for line in lines if line[0].lower() not in gone]
 
 
 def _kept(apart: _Apart, method: bytes, trusted: bool) -> Headers:
     """
     Those of the lines set apart that go on as single lines.
     """
-    lines = Headers()
+    lines = []
     for kind, line in apart:
         if kind is Kind.VIA or (kind is Kind.IDENTITY and trusted):
             lines.append(line)
@@ -184,8 +184,8 @@ def _one_hop_less(line: tuple[bytes, bytes]) -> Headers:
     """
     name, value = line
     if not value.isdigit():
-        return Headers()
-    return Headers([(name, b"%d" % max(_count(value) - 1, 0))])
+        return []
+    return [(name, b"%d" % max(_count(value) - 1, 0))]
 
 
 def _address(arrival: Arrival, with_port: bool) -> bytes:
@@ -228,6 +228,7 @@ def _shortened(chain: bytes) -> bytes:
 
 def _whole(lines: Headers) -> Headers:
     values = b"".join([line[1] for line in lines])
-    if b"\n" in values or b"\r" in values or b"\0" in values:
+    # Not "in", which takes a byte string for a number first.
+    if max(values.find(b"\n"), values.find(b"\r"), values.find(b"\0")) >= 0:
         raise BadField("a line break or NUL in a field value")
     return lines

@@ -63,7 +63,8 @@ def read_path(raw: bytes, allow_ambiguous: bool) -> bytes:
     Raises:
         BadPath: there is no such reading.
     """
-    if _PLAIN.fullmatch(raw) and b"/." not in raw and b"//" not in raw:
+    # find, not "in", which takes a byte string for a number first.
+    if _PLAIN.fullmatch(raw) and raw.find(b"/.") < 0 and raw.find(b"//") < 0:
         return raw
     return _read_carefully(raw, allow_ambiguous)
 

@@ -13,14 +13,14 @@ from twisted.trial.unittest import TestCase
 from appgw.backend.connections import Connections, Kept
 from appgw.backend.stream import Stream, StreamLost
 from appgw.backend.target import Target
-from appgw.message import Headers, ResponseHead
+from appgw.message import ResponseHead
 from appgw.testing import make_certificate, server_context
 from tests.backend.loopback import Backend, pin
 from tests.backend.pools import Seconds
 
 LEAF = make_certificate(["a.example"])
 STRANGER = make_certificate(["a.example"])
-HOST = Headers([(b"Host", b"a.example")])
+HOST = [(b"Host", b"a.example")]
 
 
 class User:

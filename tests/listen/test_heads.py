@@ -85,7 +85,7 @@ class LineTests(HeadTestCase):
         The request line of HTTP/0.9, which ends after the target, is refused.
         """
         error = self.assertRaises(
-            BadHead, read_head, b"GET /", b"GET", b"/", Headers([HOST]), "http"
+            BadHead, read_head, b"GET /", b"GET", b"/", [HOST], "http"
         )
         self.assertIs(Refusal.UNKNOWN_VERSION, error.refusal)
 
@@ -98,7 +98,7 @@ class LineTests(HeadTestCase):
             *(b" GET / HTTP/1.1", b"\nGET / HTTP/1.1"),
         ):
             error = self.assertRaises(
-                BadHead, read_head, line, b"GET", b"/", Headers([HOST]), "http"
+                BadHead, read_head, line, b"GET", b"/", [HOST], "http"
             )
             self.assertIs(Refusal.MALFORMED, error.refusal, line)
 

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from twisted.trial.unittest import SynchronousTestCase
 
 from appgw.listen.request import Request, Today, trailer_allowed
-from appgw.message import Headers, ResponseHead
+from appgw.message import ResponseHead
 from appgw.refusal import Refusal
 from tests.listen.line import Line, get, ok, post
 
@@ -53,7 +53,7 @@ class FramingTests(AnswerTestCase):
         line, request = self.asked()
         request.respond(ok(5), b"he", False)
         request.write(b"llo")
-        request.finish(Headers([(b"X", b"y")]))
+        request.finish([(b"X", b"y")])
         self.assertTrue(line.written.endswith(b"\r\n\r\nhello"))
         line.feed(get())
         self.assertEqual(2, len(line.visits))
@@ -88,7 +88,7 @@ class FramingTests(AnswerTestCase):
         """
         line, request = self.asked()
         request.respond(ok(None), b"abc", False)
-        request.finish(Headers([(b"X-Sum", b"1"), (b"X-Sum", b"2")]))
+        request.finish([(b"X-Sum", b"1"), (b"X-Sum", b"2")])
         self.assertTrue(
             line.written.endswith(b"abc\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\n")
         )
@@ -101,7 +101,7 @@ class FramingTests(AnswerTestCase):
             line, request = self.asked(data)
             request.respond(ok(None), b"abc", False)
             request.write(b"def")
-            request.finish(Headers([(b"X", b"y")]))
+            request.finish([(b"X", b"y")])
             self.assertEqual(
                 b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcdef", line.written
             )
@@ -138,7 +138,7 @@ class FramingTests(AnswerTestCase):
                 request.respond(ok(length, status), b"hello", at_once)
                 if not at_once:
                     request.write(b"hello")
-                    request.finish(Headers([(b"X", b"y")]))
+                    request.finish([(b"X", b"y")])
                 expected = b"HTTP/1.1 %d OK\r\n%b\r\n" % (status, framing)
                 self.assertEqual(expected, line.written)
                 self.assertEqual("open", line.transport.end)
@@ -166,7 +166,7 @@ class InterimTests(AnswerTestCase):
     RFC 9110, 15.2: answers before the answer.
     """
 
-    hints = ResponseHead(103, b"Early Hints", Headers([(b"Link", b"</a>")]))
+    hints = ResponseHead(103, b"Early Hints", [(b"Link", b"</a>")])
 
     def test_told(self) -> None:
         """

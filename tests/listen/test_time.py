@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.message import Headers, ResponseHead
+from appgw.message import ResponseHead
 from appgw.refusal import Refusal
 from tests.listen.line import Line, get, ok, post
 
@@ -168,7 +168,7 @@ class BodyTimeTests(TimeTestCase):
         line = Line().feed(post(b"abc", b"Expect: 100-continue")[:-3])
         line.wait(300)
         self.assertEqual("open", line.transport.end)
-        line.visits[0].request.inform(ResponseHead(100, b"Continue", Headers()))
+        line.visits[0].request.inform(ResponseHead(100, b"Continue", []))
         line.wait(60)
         self.assertEqual([], line.visits[0].lost)
         line.wait(1)

@@ -19,7 +19,7 @@ from appgw.config.model import (
     Rule,
     UrlPathMap,
 )
-from appgw.message import Arrival, Headers, RequestHead
+from appgw.message import Arrival, RequestHead
 from appgw.route.table import PortTable, Table
 
 WEB = Destination(pool="web", backend_settings="web")
@@ -118,7 +118,7 @@ def head(
         path=path,
         query=query if mark else None,
         version=version,
-        headers=Headers([(b"Host", authority), *lines]),
+        headers=[(b"Host", authority), *lines],
     )
 
 
