@@ -32,6 +32,7 @@ MODULES = (
     "appgw/route/forwarded.py",
     "appgw/route/listeners.py",
     "appgw/route/paths.py",
+    "appgw/wire.py",
 )
 
 if os.environ.get("APPGW_COMPILE") != "1":

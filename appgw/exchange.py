@@ -46,6 +46,7 @@ from appgw.means import (
 from appgw.message import ResponseHead, value_of, values_of
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward
+from appgw.wire import BadField
 
 
 class Exchange(Life):
@@ -96,6 +97,8 @@ class Exchange(Life):
             await self._forward()
         except Refused as refused:
             self._refuse(refused.refusal)
+        except BadField:
+            self._refuse(Refusal.MALFORMED)
         except Exception:
             self.log.failure("An exchange failed; this is a bug.")
             self._refuse(Refusal.INTERNAL)
@@ -113,8 +116,7 @@ class Exchange(Life):
         if self.pool.settings.cookie_based_affinity:
             cookies = values_of(request.head.headers, b"cookie")
             self._affinity = self.pool.affinity_in(cookies)
-        outcome = self.outcome
-        refusal = blamed = verdict = None
+        outcome, refusal, blamed, verdict = self.outcome, None, None, None
         for candidate in self.pool.candidates(self._affinity):
             outcome.candidate = candidate
             while (stream := self._kept(candidate)) is not None:
@@ -199,9 +201,8 @@ class Exchange(Life):
             Whether the request may be sent a second time.
         """
         request, outcome = self.request, self.outcome
-        head = request.head
         # From here on, whatever goes wrong ends the connection too.
-        self._stream = stream
+        self._stream, head = stream, request.head
         headers = fields_of_request(self, self._means.forwarded_for_port)
         if request.expects_continue:
             headers.append(EXPECT)
@@ -224,9 +225,8 @@ class Exchange(Life):
         )
         if not last:
             self._body = b""
-            stream.transport.registerProducer(
-                Valve(request.pause, request.resume), True
-            )
+            valve = Valve(request.pause, request.resume)
+            stream.transport.registerProducer(valve, True)
             request.resume()
         elif request.trailers:
             stream.finish(request.trailers)
@@ -236,8 +236,7 @@ class Exchange(Life):
         if self._life is not None:
             self._go_on(outcome)
         elif isinstance(outcome, Stream):
-            # Whoever wanted it is gone; the next one will.
-            outcome.kept.put_back(outcome)
+            outcome.kept.put_back(outcome)  # for the next one who wants it
 
     async def _stream_answer(self, stream: Stream) -> None:
         """
@@ -262,8 +261,8 @@ class Exchange(Life):
         Write the head of the answer, with what came of its body.
         """
         means, outcome = self._means, self.outcome
-        head.headers = headers = fields_of_answer(head, means.date(outcome.began_wall))
-        now = means.seconds()
+        headers = fields_of_answer(head, means.date(outcome.began_wall))
+        head.headers, now = headers, means.seconds()
         outcome.server_status = outcome.status = head.status
         outcome.first_byte_time = now - self._asked
         outcome.answered = self._moved = now
@@ -275,27 +274,29 @@ class Exchange(Life):
         trailers = allowed(stream.trailers) if ended else None
         if ended:
             self._done_with(stream)
+        try:
+            self.request.respond(head, body, ended and not trailers)
+        except BadField as bad:
+            outcome.status = 0
+            stream.abort()
+            raise Refused(Refusal.BAD_ANSWER) from bad
         if trailers:
-            self.request.respond(head, body, False)
             self.request.finish(trailers)
-        else:
-            self.request.respond(head, body, ended)
 
     def _done_with(self, stream: Stream) -> None:
         """
         The answer is whole: the connection may serve somebody else.
         """
-        self.outcome.server_time = self._means.seconds() - self._asked
         self._stream = None
+        self.outcome.server_time = self._means.seconds() - self._asked
         stream.release()
 
     def _refuse(self, refusal: Refusal) -> None:
         """
         Answer by ourselves, or cut short what has begun.
         """
-        outcome, request = self.outcome, self.request
-        outcome.refusal = refusal
-        stream, self._stream = self._stream, None
+        outcome, request, stream = self.outcome, self.request, self._stream
+        outcome.refusal, self._stream = refusal, None
         if stream is not None:
             stream.abort()
         if refusal is Refusal.CLIENT_CLOSED:
@@ -370,12 +371,11 @@ class Exchange(Life):
         """
         Pass on an interim response; it stops no clock.
         """
+        head.headers = fields_of_answer(head, b"")
         try:
-            head.headers = fields_of_answer(head, b"")
-        except Refused as refused:
-            self._throw(refused)
-            return
-        self.request.inform(head)
+            self.request.inform(head)
+        except BadField:
+            self._throw(Refused(Refusal.BAD_ANSWER))
 
     def answer(self, head: ResponseHead, body: bytes, ended: bool) -> None:
         """

@@ -22,7 +22,7 @@ from appgw.message import Headers, ResponseHead
 from appgw.record import Outcome
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward
-from appgw.route.forwarded import BadField, request_headers, response_headers
+from appgw.route.forwarded import request_headers, response_headers
 from appgw.route.table import Route
 
 _log = Logger()
@@ -169,9 +169,6 @@ class _Asking(Protocol):
 def fields_of_request(asking: _Asking, for_port: bool) -> Headers:
     """
     Put together what the backend is asked for, and note it in the outcome.
-
-    Raises:
-        Refused: a value would break the message apart.
     """
     outcome, head = asking.outcome, asking.request.head
     host, candidate = head.authority, outcome.candidate
@@ -182,10 +179,7 @@ def fields_of_request(asking: _Asking, for_port: bool) -> Headers:
         target = b"%b?%b" % (target, head.query)
     outcome.upstream_target, outcome.upstream_host = target, host
     trace_id = outcome.trace_id.encode()
-    try:
-        return request_headers(head, outcome.arrival, host, trace_id, for_port)
-    except BadField as bad:
-        raise Refused(Refusal.MALFORMED) from bad
+    return request_headers(head, outcome.arrival, host, trace_id, for_port)
 
 
 def fields_of_answer(head: ResponseHead, date: bytes) -> Headers:
@@ -194,14 +188,8 @@ def fields_of_answer(head: ResponseHead, date: bytes) -> Headers:
 
     Args:
         date: added where the backend has sent none; empty: none is.
-
-    Raises:
-        Refused: a value would break the message apart.
     """
-    try:
-        return response_headers(head, date)
-    except BadField as bad:
-        raise Refused(Refusal.BAD_ANSWER) from bad
+    return response_headers(head, date)
 
 
 def allowed(trailers: Headers | None) -> Headers | None:

@@ -24,6 +24,7 @@ LAYERS = (
         "appgw.immediate",
         "appgw.trace",
         "appgw.life",
+        "appgw.wire",
     ),
     (
         "appgw.config.model",

@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectionDone
 from appgw.backend.answer import IDLE_TIMEOUT, AnswerParser, BadAnswer
 from appgw.backend.target import Target
 from appgw.message import Headers
+from appgw.wire import head_of, trailers_of
 
 _LAST: Final = b"0\r\n\r\n"
 _BODILESS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
@@ -173,20 +174,18 @@ class Stream:
         Args:
             content_length: None: chunked.
             last: there is no more of the body.
+
+        Raises:
+            BadField: nothing was sent.
         """
+        framing, body = _framed(method, content_length, body, last)
+        wire = head_of(b"%b %b HTTP/1.1" % (method, target), headers, framing)
         self.user = user
         self._sent = last
         self._chunked = content_length is None
         self.trailers = None
         self._parser.expect(method == b"HEAD")
-        framing, body = _framed(method, content_length, body, last)
-        wire = b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n%b" % (
-            method,
-            target,
-            b"\r\n".join([b": ".join(field) for field in headers]),
-            framing,
-            body,
-        )
+        wire += body
         if self._waits:
             self.transport.ask(wire)
         else:
@@ -214,8 +213,7 @@ class Stream:
         self.transport.unregisterProducer()
         if not self._chunked:
             return
-        lines = b"".join([b"%b: %b\r\n" % field for field in trailers or ()])
-        wire = b"0\r\n" + lines + b"\r\n"
+        wire = b"0\r\n" + trailers_of(trailers or [])
         if self._waits:
             self.transport.write(wire)
         else:

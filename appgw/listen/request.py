@@ -15,6 +15,7 @@ from twisted.web.resource import IResource
 
 from appgw.message import Arrival, Headers, RequestHead, ResponseHead
 from appgw.refusal import Refusal
+from appgw.wire import head_of, trailers_of
 
 _NO_TRAILER: Final = frozenset(
     b"authorization cache-control connection content-encoding content-length "
@@ -209,12 +210,15 @@ class Request:
     def inform(self, head: ResponseHead) -> None:
         """
         Send an interim response (RFC 9110, 15.2), to HTTP/1.1 clients only.
+
+        Raises:
+            BadField: nothing was written.
         """
         if self.head.version == (1, 1):
             if head.status == 100:
                 self.expects_continue = False
                 self.moved = self.channel.door.seconds()
-            self._write(_serialise(head, b""))
+            self._write(head_of(_status_line(head), head.headers, b""))
 
     def respond(self, head: ResponseHead, body: bytes, last: bool) -> None:
         """
@@ -222,13 +226,16 @@ class Request:
 
         Args:
             last: the body is whole; there is nothing more to come.
+
+        Raises:
+            BadField: nothing was written, and another head may be.
         """
         if not self.complete and last:
             self.keep_alive = False
         framing = self._framing(head)
         if self._mute:
             body = b""
-        wire = _serialise(head, framing)
+        wire = head_of(_status_line(head), head.headers, framing)
         if self._chunked:
             if body:
                 body = b"%x\r\n%b\r\n" % (len(body), body)
@@ -244,6 +251,7 @@ class Request:
         """
         request = self.head
         length, status = head.content_length, head.status
+        self._chunked = self._mute = False
         framing = b""
         if request.method == b"HEAD" or status in (204, 304):
             self._mute = True
@@ -279,7 +287,7 @@ class Request:
         """
         if self._chunked:
             if trailers:
-                self._write(b"0\r\n" + _lines(trailers) + b"\r\n")
+                self._write(b"0\r\n" + trailers_of(trailers))
             else:
                 self._write(b"0\r\n\r\n")
         self._done()
@@ -325,20 +333,8 @@ def trailer_allowed(name: bytes) -> bool:
     )
 
 
-def _lines(headers: Headers) -> bytes:
-    return b"\r\n".join([b": ".join(field) for field in headers]) + b"\r\n"
-
-
-def _serialise(head: ResponseHead, framing: bytes) -> bytes:
-    headers = head.headers
-    line = b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)
-    if not headers:
-        return line + framing + b"\r\n"
-    return b"%b%b\r\n%b\r\n" % (
-        line,
-        b"\r\n".join([b": ".join(field) for field in headers]),
-        framing,
-    )
+def _status_line(head: ResponseHead) -> bytes:
+    return b"HTTP/1.1 %d %b" % (head.status, head.reason)
 
 
 class Today:
