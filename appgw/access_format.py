@@ -16,7 +16,7 @@ from json.encoder import encode_basestring_ascii as quote
 from appgw.backend.verdict import Verdict
 from appgw.message import Arrival, RequestHead, value_of
 from appgw.record import Outcome
-from appgw.route.table import Route
+from appgw.route.table import Way
 
 LONGEST = 4096
 """
@@ -130,15 +130,14 @@ def span(milliseconds: int) -> str:
     return f"{milliseconds / 1000:.3f}"
 
 
-def rule_fields(route: Route) -> str:
+def rule_fields(route: Way) -> str:
     """
     Return the names that a request met on its way, as JSON fields.
     """
+    listener, rule, pool, setting = route.names
     return (
-        f'"listenerName":{quote(route.listener.name)},'
-        f'"ruleName":{quote(route.rule.name)},'
-        f'"backendPoolName":{quote(route.pool)},'
-        f'"backendSettingName":{quote(route.settings.name)}'
+        f'"listenerName":{quote(listener)},"ruleName":{quote(rule)},'
+        f'"backendPoolName":{quote(pool)},"backendSettingName":{quote(setting)}'
     )
 
 

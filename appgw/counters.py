@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from appgw.backend.pool import Candidate
 from appgw.record import Outcome
 from appgw.refusal import Refusal
-from appgw.route.table import Route
+from appgw.route.table import Way
 
 LABELS = ("listener", "rule", "pool", "setting", "member", "status_class")
 PIN_LABELS = ("pool", "setting", "member", "reason")
@@ -93,7 +93,7 @@ class Counters(Collector):
         self.backend_connections_failed = 0
         self.backend_seconds_connecting = 0.0
         self._rows: dict[tuple[str, ...], tuple[Tally, ...]] = {}
-        self._known: dict[tuple[Route | str, Candidate | None], tuple[Tally, ...]] = {}
+        self._known: dict[tuple[Way | str, Candidate | None], tuple[Tally, ...]] = {}
         self._refusals: Counter[Refusal] = Counter()
         self._pin_refusals: Counter[tuple[str, ...]] = Counter()
         self.refresh: Callable[[], None] = lambda: None
@@ -138,7 +138,7 @@ class Counters(Collector):
         """
         self._watched.append((name, documentation, read))
 
-    def _row(self, key: Route | str, candidate: Candidate | None) -> tuple[Tally, ...]:
+    def _row(self, key: Way | str, candidate: Candidate | None) -> tuple[Tally, ...]:
         """
         Find the sums of these names, and remember them by identity.
         """
@@ -146,13 +146,7 @@ class Counters(Collector):
         if isinstance(key, str):
             names = (key, "", "", "", member)
         else:
-            names = (
-                key.listener.name,
-                key.rule.name,
-                key.pool,
-                key.settings.name,
-                member,
-            )
+            names = (*key.names, member)
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         row = self._rows.get(names)

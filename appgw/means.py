@@ -23,7 +23,7 @@ from appgw.record import Outcome
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward
 from appgw.route.forwarded import request_headers, response_headers
-from appgw.route.table import Route
+from appgw.route.table import Way
 
 _log = Logger()
 
@@ -105,7 +105,7 @@ class Valve:
         """
 
 
-def begun(request: Request, means: Means, route: Route) -> Outcome:
+def begun(request: Request, means: Means, route: Way) -> Outcome:
     """
     Make the outcome of an exchange that begins.
     """
@@ -144,7 +144,7 @@ def why_not(failure: Failure, outcome: Outcome, means: Means) -> Refusal:
     if isinstance(error, PinRefused):
         outcome.verdict = error.verdict
         if outcome.route is not None:
-            pool, setting = outcome.route.pool, outcome.route.settings.name
+            _, _, pool, setting = outcome.route.names
             means.pin_refused(pool, setting, candidate, error.verdict.reason)
         _log.warn("{refusal}", refusal=str(error))
         return Refusal.PIN_REFUSED

@@ -11,7 +11,7 @@ from appgw.backend.pool import Candidate
 from appgw.backend.verdict import Verdict
 from appgw.message import Arrival, RequestHead
 from appgw.refusal import Refusal
-from appgw.route.table import Route
+from appgw.route.table import Way
 
 
 class Outcome:
@@ -72,7 +72,7 @@ class Outcome:
         began: float,
         began_wall: float,
         listener: str = "",
-        route: Route | None = None,
+        route: Way | None = None,
     ) -> None:
         self.arrival = arrival
         self.head = head

@@ -45,6 +45,7 @@ class Refusal(enum.Enum):
     BACKEND_TIMEOUT = (504, "ERRORINFO_UPSTREAM_TIMED_OUT")
     UNKNOWN_VERSION = (505, "ERRORINFO_INVALID_VERSION")
     LOOP = (508, "ERRORINFO_LOOP_DETECTED")
+    REDIRECT_LOOP = (508, "ERRORINFO_REDIRECT_LOOP")
 
     def __init__(self, status: int, error_info: str) -> None:
         self.status = status

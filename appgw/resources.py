@@ -17,16 +17,17 @@ from zope.interface import implementer
 
 from appgw.backend.pool import Pair, Pool
 from appgw.exchange import Exchange
+from appgw.listen.answers import redirection
 from appgw.listen.request import Request
-from appgw.means import Means, refuse
-from appgw.message import ResponseHead
+from appgw.means import Means, begun, refuse
+from appgw.message import ResponseHead, value_of
 from appgw.mounted import MountedResource, mounted_at
 from appgw.mounts import Mount
 from appgw.record import Outcome
 from appgw.refusal import Refusal
-from appgw.route.decide import Forward, Refuse, decide
+from appgw.route.decide import Answer, Forward, Refuse, decide
 from appgw.route.paths import read_path
-from appgw.route.table import PortTable, Route, Site
+from appgw.route.table import PortTable, Redirection, Site, Way
 
 
 class _Leaf:
@@ -81,6 +82,34 @@ class ForwardResource(_Leaf):
 
 @implementer(IResource)
 @attrs.frozen(eq=False)
+class RedirectResource(_Leaf):
+    """
+    The leaf of a redirection: its requests are told where to go.
+    """
+
+    means: Means
+
+    def render(self, request: Request) -> int:
+        """
+        Answer at once, and record it.
+        """
+        means, decision = self.means, request.decision
+        outcome = begun(request, means, decision.route)
+        outcome.status = decision.status
+        head, body = redirection(
+            decision.status,
+            decision.location,
+            outcome.trace_id,
+            means.date(outcome.began_wall),
+        )
+        outcome.content_type = value_of(head.headers, b"content-type")
+        request.respond(head, body, True)
+        _record(outcome, request, means)
+        return NOT_DONE_YET
+
+
+@implementer(IResource)
+@attrs.frozen(eq=False)
 class AnswerResource(_Leaf):
     """
     The leaf for what is answered here, with a page or without a body.
@@ -111,10 +140,17 @@ class AnswerResource(_Leaf):
             date = (b"Date", means.date(outcome.began_wall))
             head = ResponseHead(decision.status, b"No Content", [date], 0)
             request.respond(head, b"", True)
-        outcome.received, outcome.sent = request.received, request.sent
-        outcome.answered = outcome.ended = means.seconds()
-        means.record(outcome)
+        _record(outcome, request, means)
         return NOT_DONE_YET
+
+
+def _record(outcome: Outcome, request: Request, means: Means) -> None:
+    """
+    Record what was answered as soon as it was asked.
+    """
+    outcome.received, outcome.sent = request.received, request.sent
+    outcome.answered = outcome.ended = means.seconds()
+    means.record(outcome)
 
 
 @implementer(IResource)
@@ -127,7 +163,7 @@ class SiteResource(_Branch):
         leaves: by route.
     """
 
-    leaves: Mapping[Route, ForwardResource]
+    leaves: Mapping[Way, ForwardResource | RedirectResource]
 
     def getChildWithDefault(self, name: bytes, request: Request) -> Any:
         """
@@ -171,7 +207,7 @@ class PortResource(_Branch):
 
     table: PortTable
     sites: Mapping[Site, SiteResource]
-    by_route: Mapping[Route, SiteResource]
+    by_route: Mapping[Way, SiteResource]
     answers: AnswerResource
 
     def getChildWithDefault(self, name: bytes, request: Request) -> Any:
@@ -186,7 +222,9 @@ class PortResource(_Branch):
         request.decision = decision
         if decision.__class__ is Forward:
             return self.by_route[decision.route]
-        return self.answers
+        if isinstance(decision, Refuse | Answer):
+            return self.answers
+        return self.by_route[decision.route]
 
 
 @implementer(IResource)
@@ -215,13 +253,11 @@ def build(
     """
     Make the tree of one port.
     """
-    by_route: dict[Route, SiteResource] = {}
+    by_route: dict[Way, SiteResource] = {}
     sites: dict[Site, SiteResource] = {}
     for site in table.sites:
-        leaves = {
-            route: ForwardResource(pools[route.pool, route.settings.name], means)
-            for route in (*site.routes, site.default)
-        }
+        ways = (*site.routes, site.default)
+        leaves = {way: _leaf(way, pools, means) for way in ways}
         mounted = mounted_at(site, mounts, means)
         sites[site] = (
             MountingResource(leaves, site.allow_ambiguous, mounted)
@@ -230,3 +266,11 @@ def build(
         )
         by_route.update(dict.fromkeys(leaves, sites[site]))
     return PortResource(table, sites, by_route, AnswerResource(means))
+
+
+def _leaf(
+    way: Way, pools: Mapping[Pair, Pool], means: Means
+) -> ForwardResource | RedirectResource:
+    if isinstance(way, Redirection):
+        return RedirectResource(means)
+    return ForwardResource(pools[way.pool, way.settings.name], means)

@@ -19,7 +19,7 @@ from appgw.cli.telling import decided, other_listeners, other_path_rules, sent, 
 from appgw.config.model import Config
 from appgw.config.read import ConfigError, read
 from appgw.message import Arrival, RequestHead, values_of
-from appgw.route.decide import Forward, Refuse, decide
+from appgw.route.decide import Forward, Redirect, Refuse, decide
 from appgw.route.listeners import BadHost, host_of
 from appgw.route.table import PortTable, Table
 
@@ -183,8 +183,9 @@ def explained(config: Config, question: Question) -> tuple[list[str], bool]:
     site = site_of(port, decision)
     lines = list(decided(decision, head.path))
     others = list(other_listeners(config, port, site, head.authority))
-    if isinstance(decision, Forward) and site is not None:
+    if isinstance(decision, Forward):
         lines += sent(config, decision, head, arrival)
+    if isinstance(decision, Forward | Redirect) and site is not None:
         others += other_path_rules(decision, site, head.path)
     if others:
         lines += ["others", *others]

@@ -5,16 +5,17 @@ A decision in words: what was decided, what follows, and why nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from appgw.backend.targets import host_for, target_for
 from appgw.config.model import Config, Listener, Member, Pin
 from appgw.message import Arrival, RequestHead
 from appgw.refusal import Refusal
-from appgw.route.decide import Answer, Decision, Forward, Refuse
+from appgw.route.decide import Answer, Decision, Forward, Redirect, Refuse
 from appgw.route.forwarded import request_headers
 from appgw.route.listeners import BadHost, host_of
 from appgw.route.paths import BadPath, read_path
-from appgw.route.table import PortTable, Route, Site
+from appgw.route.table import PortTable, Route, Site, Way
 
 _TRACE_ID = b"(32 hex digits, new for each request)"
 
@@ -27,6 +28,7 @@ _REASONS = {
     Refusal.TRACE: "TRACE would show clients the fields that are added here",
     Refusal.MISDIRECTED: "the server name of the handshake is another listener's",
     Refusal.LOOP: "Via tells that the request has been here twice",
+    Refusal.REDIRECT_LOOP: "it would be redirected to itself",
 }
 
 
@@ -42,19 +44,28 @@ def decided(decision: Decision, path: bytes) -> Iterator[str]:
     elif isinstance(decision, Answer):
         yield f"answered   {decision.status} here: Max-Forwards lets it go no further"
         yield f"listener   {_told_listener(decision.site.listener)}"
+    elif isinstance(decision, Redirect):
+        yield from _told_way(decision.route, path)
+        redirect, status = decision.route.redirect, HTTPStatus(decision.status)
+        yield f"redirect   {redirect.name} ({redirect.type})"
+        yield f"answered   {status.value} {status.phrase} here"
+        yield f"location   {_text(decision.location)}"
     else:
-        route = decision.route
-        yield f"listener   {_told_listener(route.listener)}"
-        yield f"rule       {route.rule.name} (priority {route.rule.priority})"
-        read = read_path(path, route.listener.ambiguous_paths == "allow")
-        if read != path:
-            yield f"path       {_text(read)}, read from {_text(path)}"
-        if route.pattern is not None:
-            yield f"path rule  {route.path_rule}, by {route.pattern.text}"
-        elif route.rule.url_path_map is not None:
-            yield f"path rule  none: the default of {route.rule.url_path_map}"
-        yield f"pool       {route.pool}"
-        yield f"settings   {_told_settings(route)}"
+        yield from _told_way(decision.route, path)
+        yield f"pool       {decision.route.pool}"
+        yield f"settings   {_told_settings(decision.route)}"
+
+
+def _told_way(way: Way, path: bytes) -> Iterator[str]:
+    yield f"listener   {_told_listener(way.listener)}"
+    yield f"rule       {way.rule.name} (priority {way.rule.priority})"
+    read = read_path(path, way.listener.ambiguous_paths == "allow")
+    if read != path:
+        yield f"path       {_text(read)}, read from {_text(path)}"
+    if way.pattern is not None:
+        yield f"path rule  {way.path_rule}, by {way.pattern.text}"
+    elif way.rule.url_path_map is not None:
+        yield f"path rule  none: the default of {way.rule.url_path_map}"
 
 
 def _why(decision: Refuse, path: bytes) -> str:
@@ -174,7 +185,7 @@ def site_of(port: PortTable, decision: Decision) -> Site | None:
     """
     Return the site that a decision was made for, None where none was found.
     """
-    if not isinstance(decision, Forward):
+    if isinstance(decision, Refuse | Answer):
         return decision.site
     listener = decision.route.listener
     return next(site for site in port.sites if site.listener is listener)
@@ -194,7 +205,9 @@ def _why_not(site: Site, chosen: Site | None, authority: bytes) -> str:
     return f"takes {takes}, not {host}"
 
 
-def other_path_rules(decision: Forward, site: Site, raw: bytes) -> Iterator[str]:
+def other_path_rules(
+    decision: Forward | Redirect, site: Site, raw: bytes
+) -> Iterator[str]:
     """
     Say why each other pattern of the site's path rules does not match.
     """

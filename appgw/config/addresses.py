@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import string
-from urllib.parse import urlsplit
 
 from appgw.config.model import Network
 from appgw.config.scalars import UnfitError, port
@@ -19,6 +18,11 @@ _SITE_LABEL = re.compile(r"[a-z0-9*?-]{1,63}")
 _HOST_AND_PORT = re.compile(r"\[([^\[\]]*)\](?::([0-9]+))?|([^:]*)(?::([0-9]+))?")
 # What RFC 3986, 3.3 lets stand in a path, without a semicolon's cousins ? and #.
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()+,;=:@*/-]|%[0-9A-Fa-f]{2})*")
+_IN_QUERY = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
+_WEB_ADDRESS = re.compile(
+    rf"(?i:https?)://(?P<host>[^/?#]+)(?:{_PATH.pattern})?"
+    rf"(?:\?{_IN_QUERY})?(?:#{_IN_QUERY})?"
+)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 # RFC 3986, 2.3
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
@@ -156,16 +160,15 @@ def _judge_path(text: str) -> None:
 
 def web_address(text: str) -> str:
     """
-    Read an absolute http or https URL.
+    Read an absolute http or https URL (RFC 3986), as it is written to clients.
     """
-    expected = "a URL such as https://www.example.com/"
-    if not text.isascii() or not text.isprintable() or " " in text:
+    expected = "a URL such as https://www.example.com/, of ASCII and %XX escapes"
+    found = _WEB_ADDRESS.fullmatch(text)
+    # Without brackets an IPv6 address is no host of a URL.
+    if found is None or (found["host"].count(":") > 1 and found["host"][0] != "["):
         raise UnfitError(expected)
     try:
-        parts = urlsplit(text)
-        host_and_port(parts.netloc)
-    except ValueError:
+        host_and_port(found["host"])
+    except UnfitError:
         raise UnfitError(expected) from None
-    if parts.scheme not in {"http", "https"} or parts.fragment:
-        raise UnfitError(expected)
     return text

@@ -10,6 +10,7 @@ from itertools import islice
 from appgw.config.certificates import certificate_findings
 from appgw.config.check_backends import backend_findings
 from appgw.config.check_frontend import frontend_findings
+from appgw.config.check_redirects import redirect_findings
 from appgw.config.check_routing import routing_findings
 from appgw.config.model import Config
 from appgw.config.ports import clashes
@@ -33,6 +34,7 @@ def check(config: Config, places: Places, now: datetime.datetime) -> list[Proble
         *frontend_findings(config, places),
         *clashes(config, places),
         *routing_findings(config, places),
+        *redirect_findings(config, places),
         *backend_findings(config, places),
         *certificate_findings(config, places, now),
     ]

@@ -6,19 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from appgw.config.model import Config, Destination, Redirect
-from appgw.config.problems import NOT_YET, Finding, KeyPath, Places
+from appgw.config.model import Config, Destination
+from appgw.config.problems import Finding, KeyPath, Places
 from appgw.config.references import destinations
 
 
 def routing_findings(config: Config, places: Places) -> Iterator[Finding]:
     """
-    Judge rules, path maps and redirects.
+    Judge rules and path maps.
     """
     yield from _priorities(config, places)
     yield from _destinations(config, places)
     yield from _path_maps(config)
-    yield from _redirects(config, places)
 
 
 def _priorities(config: Config, places: Places) -> Iterator[Finding]:
@@ -62,9 +61,6 @@ def _destinations(config: Config, places: Places) -> Iterator[Finding]:
         if (rule.destination is None) == (rule.url_path_map is None):
             yield _not_one(here, rule.destination, rule.url_path_map)
     for here, there in destinations(config):
-        if there.redirect is not None and there.redirect in config.redirects:
-            found = f"a redirect, {NOT_YET}"
-            yield Finding((*here, "redirect"), found, "pool and backend_settings")
         mapped = here[0] == "rules" and config.rules[str(here[1])].url_path_map
         if mapped or not _whole(places, here):
             continue
@@ -114,27 +110,3 @@ def _path_maps(config: Config) -> Iterator[Finding]:
                     key = (*here, index, "paths", place)
                     found = f"{pattern!r}, which path rule {owner!r} takes before it"
                     yield Finding(key, found, "another path", "warning")
-
-
-def _redirects(config: Config, places: Places) -> Iterator[Finding]:
-    for name, redirect in config.redirects.items():
-        here = ("redirects", name)
-        keys = ("target_listener", "target_url")
-        if not all(places.sound(*here, key) for key in keys):
-            continue
-        targets = [key for key in keys if getattr(redirect, key) is not None]
-        if len(targets) != 1:
-            found = " and ".join(targets) or "no target"
-            yield Finding(here, found, f"exactly one of {' and '.join(keys)}")
-        yield from _target(config, redirect)
-
-
-def _target(config: Config, redirect: Redirect) -> Iterator[Finding]:
-    listener = config.listeners.get(redirect.target_listener or "")
-    if listener is None:
-        return
-    names = listener.host_names
-    if len(names) > 1 or any(set("*?") & set(name) for name in names):
-        key = ("redirects", redirect.name, "target_listener")
-        found = f"{listener.name!r}, which has many host names or a wildcard"
-        yield Finding(key, found, "a listener with one host name, or a target_url")

@@ -64,7 +64,13 @@ class Rule:
 @attrs.frozen(kw_only=True)
 class Redirect:
     """
-    ARM redirectConfigurations. Read and checked; not carried out yet.
+    Where clients are sent instead (ARM redirectConfigurations).
+
+    Exactly one of ``target_listener`` and ``target_url`` is set.
+
+    Attributes:
+        include_path: the request's path goes behind the target's.
+        include_query_string: its query goes along.
     """
 
     name: str

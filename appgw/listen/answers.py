@@ -7,6 +7,8 @@ the inside: which backend, which pin, which address.
 
 from __future__ import annotations
 
+import html
+from http import HTTPStatus
 from typing import Final
 
 from appgw.message import Headers, ResponseHead
@@ -41,6 +43,7 @@ _PAGE: Final = """\
 </body>
 </html>
 """
+_CONTENT_TYPE: Final = (b"Content-Type", b"text/html; charset=utf-8")
 _ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -55,25 +58,54 @@ def page(refusal: Refusal, trace_id: str, date: bytes) -> tuple[ResponseHead, by
     Returns:
         Its head and its body.
     """
-    status = refusal.status
-    body = _PAGE.format(
-        status=status,
-        phrase=refusal.phrase,
-        sentence=_SENTENCES.get(status, ""),
-        trace_id=trace_id,
-    ).encode("ascii")
-    headers = Headers(
-        (
-            (b"Date", date),
-            (b"Content-Type", b"text/html; charset=utf-8"),
-            (b"Cache-Control", b"no-store"),
-            (b"X-AppGW-Trace-Id", trace_id.encode("ascii")),
-        )
-    )
+    status, phrase = refusal.status, refusal.phrase
+    body = _body(status, phrase, _SENTENCES.get(status, ""), trace_id)
+    headers: Headers = [
+        (b"Date", date),
+        _CONTENT_TYPE,
+        (b"Cache-Control", b"no-store"),
+        _trace(trace_id),
+    ]
     if refusal is Refusal.TRACE:
         # RFC 9110, 15.5.6: a 405 says what is allowed.
         headers.append((b"Allow", _ALLOW))
     if status == 503:
         headers.append((b"Retry-After", b"1"))
-    head = ResponseHead(status, refusal.phrase.encode("ascii"), headers, len(body))
-    return head, body
+    return ResponseHead(status, phrase.encode("ascii"), headers, len(body)), body
+
+
+def redirection(
+    status: int, location: bytes, trace_id: str, date: bytes
+) -> tuple[ResponseHead, bytes]:
+    """
+    Make the answer that sends a client elsewhere (RFC 9110, 15.4).
+
+    Args:
+        location: a whole URL, of visible ASCII.
+        trace_id: 32 hexadecimal digits, as in the access log.
+        date: the value of the Date field.
+
+    Returns:
+        Its head and its body.
+    """
+    phrase = HTTPStatus(status).phrase
+    link = html.escape(location.decode("ascii"))
+    sentence = f'What you want is <a href="{link}">elsewhere</a>.'
+    body = _body(status, phrase, sentence, trace_id)
+    headers: Headers = [
+        (b"Date", date),
+        (b"Location", location),
+        _CONTENT_TYPE,
+        _trace(trace_id),
+    ]
+    return ResponseHead(status, phrase.encode("ascii"), headers, len(body)), body
+
+
+def _body(status: int, phrase: str, sentence: str, trace_id: str) -> bytes:
+    return _PAGE.format(
+        status=status, phrase=phrase, sentence=sentence, trace_id=trace_id
+    ).encode("ascii")
+
+
+def _trace(trace_id: str) -> tuple[bytes, bytes]:
+    return b"X-AppGW-Trace-Id", trace_id.encode("ascii")

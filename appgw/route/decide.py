@@ -17,7 +17,7 @@ from appgw.route.fields import REQUEST, Kind
 from appgw.route.forwarded import PSEUDONYM, hops_left
 from appgw.route.listeners import BadHost
 from appgw.route.paths import BadPath, overridden, read_path
-from appgw.route.table import PortTable, Route, Site
+from appgw.route.table import PortTable, Redirection, Route, Site
 
 _QUERY: Final = re.compile(rb'[!"$-~]*+')
 """Visible bytes but ``#``; what they mean is the backend's business."""
@@ -54,9 +54,24 @@ class Refuse:
 
 
 @attrs.define(eq=False)
+class Redirect:
+    """
+    Tell the client to go elsewhere.
+
+    Attributes:
+        location: a whole URL.
+    """
+
+    route: Redirection
+    status: int
+    location: bytes
+
+
+@attrs.define(eq=False)
 class Answer:
     """
-    Answer it here: it was not to go any further (RFC 9110, 7.6.2).
+    Answer it here: it was not to go any further (RFC 9110, 7.6.2), or was about
+    a server where there is none but us.
 
     Attributes:
         status: of an answer without a body.
@@ -66,7 +81,7 @@ class Answer:
     status: int = 204
 
 
-Decision = Forward | Refuse | Answer
+Decision = Forward | Refuse | Answer | Redirect
 
 
 def decide(table: PortTable, head: RequestHead, server_name: str | None) -> Decision:
@@ -122,19 +137,39 @@ def _visits(vias: list[bytes]) -> int:
     return sum(hop[1:2] == [PSEUDONYM] for hop in hops)
 
 
-def _route(site: Site, head: RequestHead) -> Forward | Refuse:
+def _route(site: Site, head: RequestHead) -> Decision:
     if head.path == b"*":
-        # RFC 9112, 3.2.4: no path, so no path rule and no override.
-        if head.method == b"OPTIONS" and head.query is None:
-            return Forward(site.default, b"*")
-        return Refuse(Refusal.BAD_TARGET, site)
+        return _about_server(site, head)
     if head.query is not None and not _QUERY.fullmatch(head.query):
         return Refuse(Refusal.BAD_TARGET, site)
     try:
         path = read_path(head.path, site.allow_ambiguous)
         route = site.route_for(path.lower())
+        if isinstance(route, Redirection):
+            return _redirected(site, route, head, path)
         if route.override is not None:
             path = overridden(route.override, route.pattern, path)
     except BadPath:
         return Refuse(Refusal.BAD_TARGET, site)
     return Forward(route, path)
+
+
+def _about_server(site: Site, head: RequestHead) -> Decision:
+    """
+    RFC 9112, 3.2.4: no path, so no path rule, no override, and no URL to send
+    the client to.
+    """
+    if head.method != b"OPTIONS" or head.query is not None:
+        return Refuse(Refusal.BAD_TARGET, site)
+    if isinstance(site.default, Redirection):
+        return Answer(site)
+    return Forward(site.default, b"*")
+
+
+def _redirected(
+    site: Site, route: Redirection, head: RequestHead, path: bytes
+) -> Redirect | Refuse:
+    location = route.aim.location(head, path)
+    if location is None:
+        return Refuse(Refusal.REDIRECT_LOOP, site)
+    return Redirect(route, route.aim.status, location)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -20,35 +20,74 @@ from appgw.config.model import (
     Destination,
     Listener,
     Protocol,
+    Redirect,
     Rule,
 )
 from appgw.route.listeners import HostNames, host_of, listener_for, without_dot
 from appgw.route.paths import PathPattern, read_override
+from appgw.route.redirect import Aim
 
 _REMEMBERED: Final = 1024
 """Names that a port keeps the answer for; then it starts anew."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Route:
+class _Way:
     """
-    A leaf: where requests of one path pattern, or all others of a site, go.
+    A leaf: what becomes of one path pattern's requests, or of all others of a site.
 
     Attributes:
         path_rule: the name of the path rule; None for a basic rule and for
             the default of a path map.
-        pool: the name of the pool.
         pattern: the one of the path rule's patterns that leads here.
-        override: the settings' path override as ``read_override`` returns it.
     """
 
     listener: Listener
     rule: Rule
     path_rule: str | None
+    pattern: PathPattern | None
+
+    @property
+    def names(self) -> tuple[str, str, str, str]:
+        """
+        Those of listener, rule, pool and settings, for logs and metrics.
+        """
+        return self.listener.name, self.rule.name, "", ""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Route(_Way):
+    """
+    A leaf whose requests go to a pool.
+
+    Attributes:
+        pool: the name of the pool.
+        override: the settings' path override as ``read_override`` returns it.
+    """
+
     pool: str
     settings: BackendSettings
-    pattern: PathPattern | None
     override: bytes | None
+
+    @property
+    def names(self) -> tuple[str, str, str, str]:
+        """
+        Those of listener, rule, pool and settings, for logs and metrics.
+        """
+        return self.listener.name, self.rule.name, self.pool, self.settings.name
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Redirection(_Way):
+    """
+    A leaf whose requests are told to go elsewhere.
+    """
+
+    redirect: Redirect
+    aim: Aim
+
+
+Way = Route | Redirection
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -71,13 +110,13 @@ class Site:
     listener: Listener
     rule: Rule
     host_names: HostNames
-    routes: tuple[Route, ...]
+    routes: tuple[Way, ...]
     paths: re.Pattern[bytes] | None
-    default: Route
+    default: Way
     allow_ambiguous: bool
     tls_demands: tuple[object, ...] = ()
 
-    def route_for(self, lowered: bytes) -> Route:
+    def route_for(self, lowered: bytes) -> Way:
         """
         Return the first route whose pattern matches, else the default.
         """
@@ -185,7 +224,7 @@ def _port(sites: list[Site]) -> PortTable:
 
 def _site(config: Config, rule: Rule) -> Site:
     listener = config.listeners[rule.listener]
-    routes: list[Route] = []
+    routes: list[Way] = []
     default = rule.destination
     if rule.url_path_map is not None:
         path_map = config.url_path_maps[rule.url_path_map]
@@ -194,7 +233,7 @@ def _site(config: Config, rule: Rule) -> Site:
             for text in path_rule.paths:
                 pattern = PathPattern.parse(text)
                 routes.append(
-                    _route(config, rule, path_rule.name, path_rule.destination, pattern)
+                    _way(config, rule, path_rule.name, path_rule.destination, pattern)
                 )
     return Site(
         listener=listener,
@@ -202,37 +241,37 @@ def _site(config: Config, rule: Rule) -> Site:
         host_names=HostNames.parse(listener.host_names),
         routes=tuple(routes),
         paths=_paths(routes),
-        default=_route(config, rule, None, default, None),
+        default=_way(config, rule, None, default, None),
         allow_ambiguous=listener.ambiguous_paths == "allow",
     )
 
 
-def _route(
+def _way(
     config: Config,
     rule: Rule,
     path_rule: str | None,
     destination: Destination | None,
     pattern: PathPattern | None,
-) -> Route:
-    if (
-        destination is None
-        or destination.pool is None
-        or destination.backend_settings is None
-    ):
+) -> Way:
+    place: dict[str, Any] = {
+        "listener": config.listeners[rule.listener],
+        "rule": rule,
+        "path_rule": path_rule,
+        "pattern": pattern,
+    }
+    there = destination or Destination()
+    if there.redirect is not None:
+        redirect = config.redirects[there.redirect]
+        aim = Aim.parse(redirect, config.listeners)
+        return Redirection(**place, redirect=redirect, aim=aim)
+    if there.pool is None or there.backend_settings is None:
         raise ValueError(f"rule {rule.name} leads to no pool")
-    settings = config.backend_settings[destination.backend_settings]
-    return Route(
-        listener=config.listeners[rule.listener],
-        rule=rule,
-        path_rule=path_rule,
-        pool=destination.pool,
-        settings=settings,
-        pattern=pattern,
-        override=None if settings.path is None else read_override(settings.path),
-    )
+    settings = config.backend_settings[there.backend_settings]
+    override = None if settings.path is None else read_override(settings.path)
+    return Route(**place, pool=there.pool, settings=settings, override=override)
 
 
-def _paths(routes: Iterable[Route]) -> re.Pattern[bytes] | None:
+def _paths(routes: Iterable[Way]) -> re.Pattern[bytes] | None:
     """
     One alternation for all patterns: the first that matches wins, as listed.
     """

@@ -169,13 +169,50 @@ class PathTests(AddressCase):
         """
         A redirect's target is an absolute http or https URL.
         """
-        text = "https://www.example.com:8443/path?x=1"
-        self.assertEqual(addresses.web_address(text), text)
+        for text in (
+            "https://www.example.com:8443/path?x=1",
+            "HTTP://Www.example.com",
+            "https://10.0.0.7/#/login?next=/",
+            "https://[::1]:8443/a;b=(c)/%2F//?a=%20&b='?'#top",
+            "https://xn--bcher-kva.example?",
+        ):
+            self.assertEqual(addresses.web_address(text), text)
+
+    def test_no_web_addresses(self) -> None:
+        """
+        Nothing else is, above all nothing that a client would read differently.
+        """
         odd = ("", "/path", "ftp://a/", "https://", "https://a b/", "javascript:1")
         self.refused(addresses.web_address, *odd, "https://a:x/", "https://u@a/")
         self.refused(
             addresses.web_address, "https://a/\r\nX: y", "https://[::1/", "//a/"
         )
+        odd = (
+            "https://::1/",
+            "https://a:/",
+            "https://a:0/",
+            "https://a/\\b",
+            "https:a",
+        )
+        self.refused(
+            addresses.web_address, *odd, "https:///a", "https://?a", "https://#"
+        )
+        odd = (
+            "%zz",
+            "%2",
+            "|",
+            '"',
+            "<b>",
+            "{a}",
+            "\t",
+            "\0",
+            "\u00e9",
+            "^",
+            "`",
+            "#a#b",
+        )
+        for end in odd:
+            self.refused(addresses.web_address, f"https://a/{end}", f"https://a/?{end}")
 
     @settings(deadline=None)
     @given(st.text(max_size=300) | st.text("ab.:*?/%[]0123", max_size=40))

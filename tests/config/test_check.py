@@ -155,26 +155,6 @@ class LaterTests(ConfigCase):
     What a later version carries out is refused by this one, where it is used.
     """
 
-    redirects = "\nredirects: {out: {type: Found, target_url: 'https://a/'}}\n"
-
-    def test_redirects(self) -> None:
-        """
-        A rule, a path rule and a default that redirect are errors.
-        """
-        rule = "shop: {priority: 10, listener: shop, redirect: out}  # here"
-        text = self.text(self.redirects, rules=rule)
-        problem = self.only(text, "rules.shop.redirect")
-        self.assertIn("this version does not carry out", problem.found)
-        maps = "m: {default: {redirect: out}}  # here"
-        self.only(
-            self.text(self.redirects, url_path_maps=maps),
-            "url_path_maps.m.default.redirect",
-        )
-        rules = "[{name: a, paths: [/a], redirect: out}]"
-        maps = f"m: {{default: {{{THERE}}}, path_rules: {rules}}}  # here"
-        text = self.text(self.redirects, url_path_maps=maps)
-        self.only(text, "url_path_maps.m.path_rules[0].redirect")
-
     def test_probes(self) -> None:
         """
         Settings with a probe are an error.
@@ -193,31 +173,6 @@ class LaterTests(ConfigCase):
         settings = f"orders: {{{PINNED}, connection_draining: {{enabled: true}}}}"
         text = self.text(backend_settings=f"{settings}  # here")
         self.only(text, "backend_settings.orders.connection_draining.enabled")
-
-    def test_redirect_targets(self) -> None:
-        """
-        A redirect has one target.
-        """
-        for targets, found in (
-            ("", "no target"),
-            (
-                ", target_url: 'https://a/', target_listener: shop",
-                "target_listener and target_url",
-            ),
-        ):
-            text = self.text(f"redirects:\n  out: {{type: Found{targets}}}  # here\n")
-            self.assertEqual(self.only(text, "redirects.out").found, found)
-
-    def test_redirect_to_many_hosts(self) -> None:
-        """
-        A redirect can't tell which name of a listener with many it should take.
-        """
-        for names in ("['*.example.com']", "[a.example.com, b.example.com]"):
-            text = self.text(
-                "redirects:\n  out: {type: Found, target_listener: shop}  # here\n",
-                listeners=f"shop: {{{LISTENER}, host_names: {names}}}",
-            )
-            self.only(text, "redirects.out.target_listener")
 
     def test_probe_without_text(self) -> None:
         """

@@ -48,6 +48,9 @@ probes:
     timeout: 5s
     unhealthy_threshold: 2
     match: {status_codes: [200-299, 401], body: ok}
+"""
+
+REDIRECTS = """
 redirects:
   out:
     type: Permanent
@@ -240,7 +243,7 @@ class SoundTests(ConfigCase):
 
     def test_carried_out_later(self) -> None:
         """
-        Probes and redirects are read, as long as nothing uses them.
+        Probes are read, as long as nothing uses them.
         """
         config = self.sound(self.text(LATER))
         self.assertEqual(
@@ -257,6 +260,12 @@ class SoundTests(ConfigCase):
                 ),
             ),
         )
+
+    def test_redirects(self) -> None:
+        """
+        Redirects come to the model.
+        """
+        config = self.sound(self.text(REDIRECTS))
         self.assertEqual(
             config.redirects["out"],
             model.Redirect(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -208,6 +209,17 @@ class JourneyTests(TestCase):
         # Nobody listens on that port of this address.
         return model.Member(address="127.0.0.9", port=port.getHost().port)
 
+    def free_port(self, address: str) -> int:
+        """
+        Return a port that nobody else is given while the test runs.
+        """
+        held = socket.socket()
+        self.addCleanup(held.close)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((address, 0))
+        port: int = held.getsockname()[1]
+        return port
+
     def config(
         self, *backends: Backend | model.Member | None, **settings: Any
     ) -> model.Config:
@@ -270,12 +282,16 @@ class JourneyTests(TestCase):
         secure: bool = False,
         name: bytes | None = None,
         address: str | None = None,
+        port: int = 0,
     ) -> Client:
         """
         Connect to the gateway, over TLS or in clear text.
+
+        Args:
+            port: as configured.
         """
         address = address or (SECURE if secure else PLAIN)
-        _, port = self.gateway.addresses()[address, 0]
+        _, port = self.gateway.addresses()[address, port]
         client = Client()
         factory: Factory = Factory.forProtocol(lambda: client)
         factory.noisy = False

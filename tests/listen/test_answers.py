@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.listen.answers import page
+from appgw.listen.answers import page, redirection
 from appgw.refusal import Refusal
 
 TRACE_ID = "592d1649f75a8d480a3c4dc6a975309d"
@@ -82,3 +82,31 @@ class PageTests(SynchronousTestCase):
         """
         head, _ = page(Refusal.OVERLOADED, TRACE_ID, b"today")
         self.assertEqual(b"1", dict(head.headers)[b"Retry-After"])
+
+
+class RedirectionTests(SynchronousTestCase):
+    def test_answer(self) -> None:
+        """
+        It says where to go, twice, and may be stored as long as its status means.
+        """
+        head, body = redirection(301, b"https://a/?x&y", TRACE_ID, b"today")
+        self.assertEqual((301, b"Moved Permanently"), (head.status, head.reason))
+        self.assertEqual(len(body), head.content_length)
+        fields = dict(head.headers)
+        self.assertEqual(b"https://a/?x&y", fields[b"Location"])
+        self.assertEqual(b"today", fields[b"Date"])
+        self.assertEqual(TRACE_ID.encode(), fields[b"X-AppGW-Trace-Id"])
+        self.assertNotIn(b"Cache-Control", fields)
+        text = body.decode("ascii")
+        self.assertIn('<a href="https://a/?x&amp;y">', text)
+        self.assertIn(f"Trace id: {TRACE_ID}", text)
+
+    def test_markup(self) -> None:
+        """
+        No URL becomes markup, and none is taken for a format.
+        """
+        location = b"https://a/\"><script>'{trace_id}{0}%s"
+        head, body = redirection(302, location, TRACE_ID, b"today")
+        self.assertEqual(location, dict(head.headers)[b"Location"])
+        self.assertNotIn(b"<script", body)
+        self.assertIn(b"{trace_id}{0}%s", body)

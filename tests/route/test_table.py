@@ -60,7 +60,7 @@ class BuildTests(SynchronousTestCase):
         values = config(listener("a"))
         for destination in (
             None,
-            Destination(redirect="x"),
+            Destination(),
             Destination(pool="web"),
         ):
             rule = Rule(name="a", priority=1, listener="a", destination=destination)
