@@ -98,15 +98,40 @@ def _path_maps(config: Config) -> Iterator[Finding]:
     for name, path_map in config.url_path_maps.items():
         here = ("url_path_maps", name, "path_rules")
         names: dict[str, int] = {}
-        patterns: dict[str, str] = {}
+        taken = _Taken()
         for index, rule in enumerate(path_map.path_rules):
             first = names.setdefault(rule.name, index)
             if first != index and rule.name:
                 found = f"{rule.name!r}, as [{first}] is called"
                 yield Finding((*here, index, "name"), found, "a name of its own")
             for place, pattern in enumerate(rule.paths):
-                owner = patterns.setdefault(pattern.lower(), rule.name)
+                owner = taken.by(pattern.lower(), rule.name)
                 if owner != rule.name:
                     key = (*here, index, "paths", place)
                     found = f"{pattern!r}, which path rule {owner!r} takes before it"
                     yield Finding(key, found, "another path", "warning")
+
+
+class _Taken:
+    """
+    The patterns of a path map so far, and whose they are.
+    """
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+        self._lengths: set[int] = set()
+
+    def by(self, pattern: str, name: str) -> str:
+        """
+        Return the path rule that takes all that *pattern* matches: one before,
+        or the one called *name*, whose pattern it is from now on.
+        """
+        stem = pattern.removesuffix("*")
+        wider = (f"{stem[:end]}*" for end in self._lengths if end <= len(stem))
+        for one in (pattern, *wider):
+            if one in self._owners:
+                return self._owners[one]
+        self._owners[pattern] = name
+        if pattern.endswith("*"):
+            self._lengths.add(len(stem))
+        return name

@@ -149,6 +149,46 @@ class RuleTests(ConfigCase):
         )
         self.only(text, "url_path_maps.m.path_rules[1].paths[1]", "warning")
 
+    def test_path_covered_before(self) -> None:
+        """
+        So will one that an earlier path rule's asterisk covers.
+        """
+        for first, second, covered in (
+            ("/a*", "/a/b", True),
+            ("/a*", "/A/b/*", True),
+            ("/*", "/", True),
+            ("/a/b*", "/a/*", False),
+            ("/a/*", "/a", False),
+            ("/a", "/a*", False),
+            ("/b*", "/a/b*", False),
+        ):
+            text = self.text(
+                url_path_maps=f"""
+                    m:
+                      default: {{{THERE}}}
+                      path_rules:
+                        - {{name: z, paths: [/z*], {THERE}}}
+                        - {{name: a, paths: [{first}], {THERE}}}
+                        - {{name: b, paths: [{second}], {THERE}}}  # here
+                """
+            )
+            if covered:
+                key = "url_path_maps.m.path_rules[2].paths[0]"
+                self.assertIn("rule 'a'", self.only(text, key, "warning").found)
+            else:
+                self.sound(text)
+
+    def test_paths_of_one_rule(self) -> None:
+        """
+        That one path rule's patterns overlap is its own affair.
+        """
+        rule = f"{{name: a, paths: [/a*, /a/b, /a/*], {THERE}}}"
+        self.sound(
+            self.text(
+                url_path_maps=f"m: {{default: {{{THERE}}}, path_rules: [{rule}]}}"
+            )
+        )
+
 
 class LaterTests(ConfigCase):
     """
