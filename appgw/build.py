@@ -81,7 +81,7 @@ def build(
     table = Table.build(config)
     kept = None if before is None else before.pools
     fresh = pools.build(config, config.affinity.key or key, means.seconds, kept)
-    means = attrs.evolve(means, forwarded_for_port=config.forwarded_for_port)
+    means = _configured(means, config)
     secure = {at: p for at, p in table.ports.items() if p.protocol == "https"}
     shown = {at: _shown(port) for at, port in secure.items()}
     terms = {
@@ -96,6 +96,14 @@ def build(
         for key, port in table.ports.items()
     }
     return Build(config, table, fresh, terms, shown)
+
+
+def _configured(means: Means, config: Config) -> Means:
+    return attrs.evolve(
+        means,
+        forwarded_for_port=config.forwarded_for_port,
+        pages=config.custom_error_pages,
+    )
 
 
 def _shown(port: PortTable) -> Shown:

@@ -5,7 +5,7 @@ What exchanges work with, and the small parts that they are put together from.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import attrs
@@ -75,6 +75,7 @@ class Means:
         date: the Date field's value, from seconds since the epoch.
         new_id: makes a trace id, 32 hexadecimal digits.
         forwarded_for_port: X-Forwarded-For carries ports, as Azure's does.
+        pages: for our own refusals, by status, in the place of our own page.
         revoked: tells of a new connection whether its certificate has left the
             setting since the request began.
     """
@@ -87,6 +88,7 @@ class Means:
     date: Callable[[float], bytes]
     new_id: Callable[[], str]
     forwarded_for_port: bool = False
+    pages: Mapping[int, bytes] = attrs.field(factory=dict, repr=False)
     revoked: Callable[[Pool, Candidate, Stream], bool] = lambda _, __, ___: False
 
 
@@ -127,7 +129,8 @@ def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> N
     if refusal is Refusal.MISDIRECTED:
         # The client shall connect anew (RFC 9110, 15.5.20).
         request.keep_alive = False
-    head, body = page(refusal, trace_id, means.date(means.wall()))
+    custom = means.pages.get(refusal.status)
+    head, body = page(refusal, trace_id, means.date(means.wall()), custom)
     request.respond(head, body, True)
 
 

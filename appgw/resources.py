@@ -20,12 +20,13 @@ from appgw.exchange import Exchange
 from appgw.listen.answers import redirection
 from appgw.listen.request import Request
 from appgw.means import Means, begun, refuse
-from appgw.message import ResponseHead, value_of
+from appgw.message import RequestHead, ResponseHead, value_of
 from appgw.mounted import MountedResource, mounted_at
 from appgw.mounts import Mount
 from appgw.record import Outcome
 from appgw.refusal import Refusal
 from appgw.route.decide import Answer, Forward, Refuse, decide
+from appgw.route.listeners import BadHost
 from appgw.route.paths import read_path
 from appgw.route.table import PortTable, Redirection, Site, Way
 
@@ -203,12 +204,15 @@ class MountingResource(SiteResource):
 class PortResource(_Branch):
     """
     The root for one port: decides about each request, once.
+
+    Attributes:
+        answers: by site, with its error pages; None: no site was found.
     """
 
     table: PortTable
     sites: Mapping[Site, SiteResource]
     by_route: Mapping[Way, SiteResource]
-    answers: AnswerResource
+    answers: Mapping[Site | None, AnswerResource]
 
     def getChildWithDefault(self, name: bytes, request: Request) -> Any:
         """
@@ -216,15 +220,26 @@ class PortResource(_Branch):
         """
         refusal = request.refusal
         if refusal is not None:
-            request.decision = Refuse(refusal, None)
-            return self.answers
+            site = self._meant(request.head)
+            request.decision = Refuse(refusal, site)
+            return self.answers[site]
         decision = decide(self.table, request.head, request.arrival.server_name)
         request.decision = decision
         if decision.__class__ is Forward:
             return self.by_route[decision.route]
         if isinstance(decision, Refuse | Answer):
-            return self.answers
+            return self.answers[decision.site]
         return self.by_route[decision.route]
+
+    def _meant(self, head: RequestHead) -> Site | None:
+        """
+        Find the site of a request that is refused before anybody is asked; of a
+        head that could not be read there is no Host to tell.
+        """
+        try:
+            return self.table.site_of(head.authority)
+        except BadHost:
+            return None
 
 
 @implementer(IResource)
@@ -255,17 +270,27 @@ def build(
     """
     by_route: dict[Way, SiteResource] = {}
     sites: dict[Site, SiteResource] = {}
+    answers: dict[Site | None, AnswerResource] = {None: AnswerResource(means)}
     for site in table.sites:
-        ways = (*site.routes, site.default)
-        leaves = {way: _leaf(way, pools, means) for way in ways}
-        mounted = mounted_at(site, mounts, means)
+        own = _with_pages(means, site)
+        leaves = {way: _leaf(way, pools, own) for way in (*site.routes, site.default)}
+        mounted = mounted_at(site, mounts, own)
         sites[site] = (
             MountingResource(leaves, site.allow_ambiguous, mounted)
             if mounted
             else SiteResource(leaves)
         )
         by_route.update(dict.fromkeys(leaves, sites[site]))
-    return PortResource(table, sites, by_route, AnswerResource(means))
+        answers[site] = AnswerResource(own)
+    return PortResource(table, sites, by_route, answers)
+
+
+def _with_pages(means: Means, site: Site) -> Means:
+    """
+    Let a listener's error pages win over the gateway's.
+    """
+    pages = site.listener.custom_error_pages
+    return attrs.evolve(means, pages={**means.pages, **pages}) if pages else means
 
 
 def _leaf(

@@ -4,17 +4,19 @@ What must hold for what clients meet. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from appgw.config.model import Config
-from appgw.config.problems import Finding, Places
+from appgw.config.problems import Finding, KeyPath, Places
+from appgw.refusal import Refusal
 
 
 def frontend_findings(config: Config, places: Places) -> Iterator[Finding]:
     """
-    Judge the listeners.
+    Judge listeners and error pages.
     """
     yield from _listeners(config, places)
+    yield from _error_pages(config)
 
 
 def _listeners(config: Config, places: Places) -> Iterator[Finding]:
@@ -50,3 +52,16 @@ def _bindings(config: Config, places: Places) -> Iterator[Finding]:
         if name not in bound:
             expected = "a rule, as without one each request is answered with 404"
             yield Finding(("listeners", name), "no rule for it", expected, "warning")
+
+
+def _error_pages(config: Config) -> Iterator[Finding]:
+    pages: dict[KeyPath, Iterable[int]] = {(): config.custom_error_pages}
+    for name, listener in config.listeners.items():
+        pages["listeners", name] = listener.custom_error_pages
+    answered = {refusal.status for refusal in Refusal}
+    for here, statuses in pages.items():
+        for status in statuses:
+            if status not in answered:
+                found = f"a page for {status}, which this version never answers with"
+                key = (*here, "custom_error_pages", str(status))
+                yield Finding(key, found, "no page for it", "warning")

@@ -1,5 +1,5 @@
 """
-The files that a configuration names: certificates, keys, pins, secrets.
+The files that a configuration names: certificates, keys, pins, secrets, pages.
 
 Files are opened here and nowhere else; the model holds their bytes.
 """
@@ -153,6 +153,23 @@ def secret(data: bytes) -> bytes:
     if len(data) < SHORTEST_SECRET:
         expected = f"at least {SHORTEST_SECRET} random bytes"
         raise UnfitError(expected, found=f"a file of {len(data)} bytes")
+    return data
+
+
+def page(data: bytes) -> bytes:
+    """
+    Take a file's bytes as an error page.
+    """
+    if not data:
+        raise UnfitError("a page", found="an empty file")
+    if len(data) >= LARGEST:
+        expected = f"a page of less than {LARGEST >> 20}MiB"
+        raise UnfitError(expected, found=f"a file of {len(data)} bytes")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"the byte 0x{data[error.start]:02x} at {error.start}"
+        raise UnfitError("a page in UTF-8", found=found) from None
     return data
 
 

@@ -92,6 +92,7 @@ class Config:
     A whole configuration. Every section maps a name to its value.
 
     Attributes:
+        custom_error_pages: by status, HTML in UTF-8, where no listener has its own.
         max_request_body: bytes.
         resolve_interval, shutdown_timeout: seconds.
     """
@@ -113,3 +114,4 @@ class Config:
     shutdown_timeout: float = 30.0
     resolve_interval: float = 30.0
     max_request_body: int = 4 << 30
+    custom_error_pages: Mapping[int, bytes] = attrs.field(factory=dict, repr=False)

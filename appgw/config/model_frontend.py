@@ -5,6 +5,7 @@ The model's part towards clients: listeners, and what they present.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Literal
 
 import attrs
@@ -41,6 +42,7 @@ class Listener:
         misdirected: ``route``: a Host that means another listener than the
             SNI did is routed when both have the same TLS demands.
         ambiguous_paths: ``allow``: ``%2f %5c %25XX`` pass, never decoded.
+        custom_error_pages: by status, HTML in UTF-8, before the gateway's.
     """
 
     name: str
@@ -51,3 +53,6 @@ class Listener:
     certificate: str | None = None
     misdirected: Literal["refuse", "route"] = "refuse"
     ambiguous_paths: Literal["refuse", "allow"] = "refuse"
+    custom_error_pages: Mapping[int, bytes] = attrs.field(
+        factory=dict, hash=False, repr=False
+    )

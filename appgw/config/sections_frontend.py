@@ -1,5 +1,5 @@
 """
-The sections about clients: certificates and listeners.
+The sections about clients: certificates, listeners, error pages.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import Any, Final
 from appgw.config import addresses, files, model, scalars
 from appgw.config.problems import KeyPath
 from appgw.config.scalars import UnfitError
-from appgw.config.shapes import Key, Reader, file, listing, section, text
+from appgw.config.shapes import Key, Reader, file, listing, mapping, section, text
 from appgw.config.vocabulary import DEFAULT_PORTS, NAME, PORT, PROTOCOL, name_of
+from appgw.refusal import Refusal
 
 _PEM_KEYS = ("certificate_file", "key_file")
 _PFX_KEYS = ("pfx_file", "password_file")
@@ -37,6 +38,19 @@ def _certificate(
     return model.Certificate(name=name_of(path), chain=chain, key=key)
 
 
+# 499 is for the log alone; 403 is among Azure's, for its firewall.
+_WITH_PAGE = sorted({refusal.status for refusal in Refusal} - {499} | {403})
+
+
+def _status(text: str) -> int:
+    """
+    Read the status of an answer of our own that has a page.
+    """
+    if text not in map(str, _WITH_PAGE):
+        raise UnfitError(f"a status: {', '.join(map(str, _WITH_PAGE))}")
+    return int(text)
+
+
 def _listener(_reader: Reader, path: KeyPath, values: dict[str, Any]) -> model.Listener:
     values.setdefault("address", "0.0.0.0")  # noqa: S104 (the documented default)
     values.setdefault("port", DEFAULT_PORTS[values["protocol"]])
@@ -49,6 +63,11 @@ _CERTIFICATE: Final = {
     "pfx_file": Key(file(bytes, private=True)),
     "password_file": Key(file(files.password, private=True)),
 }
+_ERROR_PAGES = mapping(
+    _status,
+    "a mapping from statuses to files",
+    file(files.page, endings=(".html", ".htm")),
+)
 _LISTENER: Final = {
     "protocol": Key(PROTOCOL, required=True, instead="https"),
     "address": Key(text(addresses.ip_address)),
@@ -57,9 +76,11 @@ _LISTENER: Final = {
     "certificate": Key(NAME),
     "misdirected": Key(text(scalars.one_of("refuse", "route"))),
     "ambiguous_paths": Key(text(scalars.one_of("refuse", "allow"))),
+    "custom_error_pages": Key(_ERROR_PAGES),
 }
 
 FRONTEND: Final = {
     "certificates": Key(section(_CERTIFICATE, _certificate)),
     "listeners": Key(section(_LISTENER, _listener), required=True, instead={}),
+    "custom_error_pages": Key(_ERROR_PAGES),
 }

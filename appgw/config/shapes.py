@@ -247,17 +247,52 @@ def section(keys: Mapping[str, Key], build: Build) -> Take:
     return take
 
 
-def file(parse: Callable[[bytes], Any], *, private: bool = False) -> Take:
+def mapping(key: Callable[[str], Any], expected: str, item: Take) -> Take:
+    """
+    Take a mapping from other keys than names.
+
+    Args:
+        key: parses each key; raises UnfitError for one that isn't taken.
+        expected: what the whole should be, where it is no mapping.
+        item: takes each value.
+    """
+
+    def take(reader: Reader, node: yaml.Node, path: KeyPath) -> object:
+        values: dict[Any, Any] = {}
+        for name, value in reader.pairs(node, path, expected):
+            here = (*path, name)
+            try:
+                known = key(name)
+            except UnfitError as unfit:
+                reader.report(here, quoted(name), unfit.expected)
+                continue
+            taken = item(reader, value, here)
+            if taken is not BROKEN:
+                values[known] = taken
+        return values
+
+    return take
+
+
+def file(
+    parse: Callable[[bytes], Any],
+    *,
+    private: bool = False,
+    endings: tuple[str, ...] = (),
+) -> Take:
     """
     Take the path of a file, and what ``parse`` makes of its content.
 
     Args:
         parse: raises UnfitError for a content that the key doesn't take.
         private: warn if every user of the machine may read it.
+        endings: its name must have one of these, in any case.
     """
 
     def take(reader: Reader, node: yaml.Node, path: KeyPath) -> object:
         def read(name: str) -> object:
+            if endings and not some_path(name).lower().endswith(endings):
+                raise UnfitError(f"a file whose name ends in {' or '.join(endings)}")
             opened = files.load(reader.folder / some_path(name))
             if private and opened.public:
                 found = "a file that every user of this machine may read"

@@ -47,19 +47,24 @@ _CONTENT_TYPE: Final = (b"Content-Type", b"text/html; charset=utf-8")
 _ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
-def page(refusal: Refusal, trace_id: str, date: bytes) -> tuple[ResponseHead, bytes]:
+def page(
+    refusal: Refusal, trace_id: str, date: bytes, custom: bytes | None = None
+) -> tuple[ResponseHead, bytes]:
     """
     Make the answer for *refusal*.
 
     Args:
         trace_id: 32 hexadecimal digits, as in the access log.
         date: the value of the Date field.
+        custom: HTML to show instead of our own page, UTF-8.
 
     Returns:
         Its head and its body.
     """
     status, phrase = refusal.status, refusal.phrase
-    body = _body(status, phrase, _SENTENCES.get(status, ""), trace_id)
+    body = custom
+    if body is None:
+        body = _body(status, phrase, _SENTENCES.get(status, ""), trace_id)
     headers: Headers = [
         (b"Date", date),
         _CONTENT_TYPE,

@@ -83,6 +83,18 @@ class PageTests(SynchronousTestCase):
         head, _ = page(Refusal.OVERLOADED, TRACE_ID, b"today")
         self.assertEqual(b"1", dict(head.headers)[b"Retry-After"])
 
+    def test_custom(self) -> None:
+        """
+        A page of the operator's takes the place of ours, and nothing of its head.
+        """
+        custom = "<p>Später!</p>".encode()
+        head, _ = page(Refusal.OVERLOADED, TRACE_ID, b"today")
+        other, body = page(Refusal.OVERLOADED, TRACE_ID, b"today", custom)
+        self.assertEqual(custom, body)
+        self.assertEqual(len(custom), other.content_length)
+        self.assertEqual(head.headers, other.headers)
+        self.assertEqual((head.status, head.reason), (other.status, other.reason))
+
 
 class RedirectionTests(SynchronousTestCase):
     def test_answer(self) -> None:
