@@ -91,6 +91,22 @@ class ConfigurationPageTests(SynchronousTestCase):
         self.assertEqual(keys - named, set())
 
 
+class ParityPageTests(SynchronousTestCase):
+    def test_rows(self) -> None:
+        """
+        Each row names keys that there are, and says one of three things.
+        """
+        page = document("azure-parity.md")
+        rows = re.findall(r"(?m)^\| (?!property)(.+) \|$", page)
+        self.assertGreater(len(rows), 20)
+        for row in rows:
+            cells = [cell.strip() for cell in row.split("|")]
+            self.assertEqual(len(cells), 4, row)
+            named = set(re.findall(r"`([a-z0-9_]+)`", cells[1]))
+            self.assertEqual(named - every_key(), set(), row)
+            self.assertIn(cells[2], {"same", "different on purpose", "not yet"})
+
+
 def _headings(page: str) -> Iterator[str]:
     for heading in re.findall(r"(?m)^## (.+)$", page):
         yield from heading.split()
