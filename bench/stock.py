@@ -95,6 +95,15 @@ class Forward(Resource):
             request.channel.loseConnection()
 
 
+class LoggedSite(Site):
+    """
+    A site whose log stays one file: Twisted's own begins a new one at each MB.
+    """
+
+    def _openLogFile(self, path: str) -> Any:
+        return Path(path).open("a", buffering=1, encoding="ascii")
+
+
 async def serve(reactor: Any, config: dict[str, Any], ca_pem: bytes) -> None:
     """
     Serve until a signal ends the process.
@@ -104,7 +113,7 @@ async def serve(reactor: Any, config: dict[str, Any], ca_pem: bytes) -> None:
     pool.maxPersistentPerHost = 64
     policy = BrowserLikePolicyForHTTPS(trustRootFromCertificates([ca]))
     client = HTTPClient(Agent(reactor, policy, pool=pool))
-    site = Site(Forward(client, config["backend"]), logPath=config["access_log"])
+    site = LoggedSite(Forward(client, config["backend"]), logPath=config["access_log"])
     endpoint = serverFromString(
         reactor,
         f"ssl:{config['port']}:interface=127.0.0.1:backlog=4096"
