@@ -12,8 +12,8 @@ import os
 from setuptools import setup
 
 # What takes each request's bytes apart and puts them together again. mypyc takes
-# more than two fifths off the Python share of a small request by these. Others only
-# call OpenSSL, llhttp or Twisted, and gain nothing that could be measured.
+# a third off a small request by these. The others only call OpenSSL, llhttp or
+# Twisted, and gain nothing that could be measured.
 MODULES = (
     "appgw/access_format.py",
     "appgw/backend/answer.py",
