@@ -11,7 +11,6 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -29,16 +28,15 @@ from appgw.backend.stream import Stream
 from appgw.build import Build, build
 from appgw.config.model import AccessLog as LogSettings
 from appgw.config.model import Config
-from appgw.config.read import ConfigError, read
 from appgw.counters import Counters
 from appgw.exchange import Exchange
 from appgw.listen.ports import Key, Ports
 from appgw.listen.request import Today
 from appgw.listen.tls import RENEWAL
 from appgw.means import Means
-from appgw.mounts import Mountable
 from appgw.poller import poller
 from appgw.record import Outcome
+from appgw.reloading import Reloadable
 from appgw.resources import AnswerResource, GoneResource
 from appgw.trace import new_id
 
@@ -58,7 +56,7 @@ _TURNS: Final = 100
 """Turns of the reactor in which a connection that was cut is surely gone."""
 
 
-class Gateway(Mountable):
+class Gateway(Reloadable):
     """
     A gateway, as an ``IService`` in anybody's program.
 
@@ -69,7 +67,6 @@ class Gateway(Mountable):
         reactor: serves it.
 
     Attributes:
-        path: of the file that ``reload`` reads; None: there is none.
         registry: this gateway's metrics, for a Prometheus exposition.
         counters: what they are read from.
 
@@ -80,8 +77,7 @@ class Gateway(Mountable):
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any) -> None:
-        super().__init__(reactor)
-        self.path: str | None = None
+        super().__init__(config, reactor)
         self.registry = CollectorRegistry()
         self.counters = Counters(self.registry)
         self._seconds: Callable[[], float] = time.monotonic
@@ -115,18 +111,6 @@ class Gateway(Mountable):
         self._stops: list[Deferred[None]] = []
         self._deadline = 0.0
         self._show()
-
-    @classmethod
-    def from_file(cls, path: str, reactor: Any) -> Gateway:
-        """
-        Read *path*; ``reload`` will read it again.
-
-        Raises:
-            ConfigError: with everything that is wrong with it.
-        """
-        gateway = cls(read(path), reactor)
-        gateway.path = str(Path(path).absolute())
-        return gateway
 
     # The life of the service.
 
@@ -244,30 +228,6 @@ class Gateway(Mountable):
         The configuration in force.
         """
         return self._built.config
-
-    def reload(self) -> Deferred[bool]:
-        """
-        Read the file again; a bad one changes nothing, and the log says why.
-
-        Returns:
-            Fires with whether the new configuration is in force; never fails.
-        """
-        return Deferred.fromCoroutine(self._reload())
-
-    async def _reload(self) -> bool:
-        if self.path is None:
-            self.log.error("There is no file to reload the configuration from.")
-            return False
-        try:
-            await self.apply(read(self.path))
-        except (ConfigError, OSError, RuntimeError, ValueError) as error:
-            self.log.error("Not reloaded, the old one stays:\n{why}", why=error)
-            return False
-        except Exception:
-            self.log.failure("The configuration was not reloaded; this is a bug.")
-            return False
-        self.log.info("The configuration was reloaded.")
-        return True
 
     def apply(self, config: Config) -> Deferred[None]:
         """

@@ -44,7 +44,7 @@ LAYERS = (
     ("appgw.access_log",),
     ("appgw.means",),
     ("appgw.exchange", "appgw.mounts", "appgw.mounted"),
-    ("appgw.resources",),
+    ("appgw.resources", "appgw.reloading"),
     ("appgw.build",),
     ("appgw.service",),
     ("appgw.admin",),

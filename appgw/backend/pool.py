@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import attrs
 
@@ -25,7 +24,13 @@ from appgw.backend.affinity import (
 from appgw.backend.choose import turns
 from appgw.backend.health import Rests
 from appgw.backend.target import Target
-from appgw.backend.targets import host_for, ip_literal, target_for
+from appgw.backend.targets import (
+    Endpoint,
+    endpoints_of,
+    host_for,
+    ip_literal,
+    target_for,
+)
 from appgw.config.model import BackendSettings, Config, Destination, Member
 
 Pair = tuple[str, str]
@@ -33,37 +38,6 @@ Pair = tuple[str, str]
 
 MOST_SKIPPED = 256
 """Turns that a new rotation leaves out at most; each takes a little time."""
-
-
-class Endpoint(NamedTuple):
-    """
-    One address of a member.
-
-    Attributes:
-        address: an IP address without brackets.
-    """
-
-    member: Member
-    address: str
-
-
-def endpoints_of(
-    members: Iterable[Member], known: Mapping[str, Sequence[str]]
-) -> list[Endpoint]:
-    """
-    Pair members with their addresses, in the members' order.
-
-    Args:
-        members: of a pool.
-        known: IP addresses by host name; a member that is an IP address needs
-            no entry, one that is missing has no endpoint.
-    """
-    found: list[Endpoint] = []
-    for member in members:
-        literal = ip_literal(member.address)
-        addresses = known.get(member.address, ()) if literal is None else (literal,)
-        found += (Endpoint(member, address) for address in addresses)
-    return found
 
 
 @attrs.define(eq=False)

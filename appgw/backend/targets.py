@@ -8,7 +8,8 @@ which name. Nothing here depends on a request.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from appgw.backend.target import Target
 from appgw.config.model import (
@@ -31,6 +32,37 @@ def ip_literal(text: str) -> str | None:
         return str(ipaddress.ip_address(bare))
     except ValueError:
         return None
+
+
+class Endpoint(NamedTuple):
+    """
+    One address of a member.
+
+    Attributes:
+        address: an IP address without brackets.
+    """
+
+    member: Member
+    address: str
+
+
+def endpoints_of(
+    members: Iterable[Member], known: Mapping[str, Sequence[str]]
+) -> list[Endpoint]:
+    """
+    Pair members with their addresses, in the members' order.
+
+    Args:
+        members: of a pool.
+        known: IP addresses by host name; a member that is an IP address needs
+            no entry, one that is missing has no endpoint.
+    """
+    found: list[Endpoint] = []
+    for member in members:
+        literal = ip_literal(member.address)
+        addresses = known.get(member.address, ()) if literal is None else (literal,)
+        found += (Endpoint(member, address) for address in addresses)
+    return found
 
 
 def name_for(settings: BackendSettings, member: Member) -> str:

@@ -5,8 +5,9 @@ from collections import Counter
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.backend.pool import Endpoint, build, endpoints_of
+from appgw.backend.pool import build
 from appgw.backend.target import Target
+from appgw.backend.targets import Endpoint, endpoints_of
 from appgw.config.model import (
     Destination,
     Member,
