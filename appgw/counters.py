@@ -8,7 +8,7 @@ or a backend has said: their number is bounded by the configuration.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -21,6 +21,7 @@ from appgw.route.table import Way
 
 LABELS = ("listener", "rule", "pool", "setting", "member", "status_class")
 PIN_LABELS = ("pool", "setting", "member", "reason")
+HEALTH_LABELS = ("pool", "setting")
 CLASSES = ("none", *(f"{hundred}xx" for hundred in range(1, 10)))
 
 REMEMBERED = 8192
@@ -39,6 +40,10 @@ SUMS = (
         "From a request sent to the last byte of its answer.",
     ),
 )
+
+
+HealthRow = tuple[str, str, int, int]
+"""A pool, a setting, and how many of its members are healthy and unhealthy."""
 
 
 class Tally:
@@ -68,7 +73,7 @@ class Counters(Collector):
     What one gateway has done since it started; sums outlive a reload.
 
     The plain attributes are their owners' to set; ``refresh`` is called before
-    they are read.
+    they are read, ``health`` to read the members' health.
 
     Attributes:
         client_connections: open now.
@@ -97,6 +102,7 @@ class Counters(Collector):
         self._refusals: Counter[Refusal] = Counter()
         self._pin_refusals: Counter[tuple[str, ...]] = Counter()
         self.refresh: Callable[[], None] = lambda: None
+        self.health: Callable[[], Iterable[HealthRow]] = lambda: ()
         self._watched: list[tuple[str, str, Callable[[], float]]] = []
         registry.register(self)
 
@@ -178,6 +184,7 @@ class Counters(Collector):
             pins.add_metric(row, number)
         yield pins
         yield from self._connections()
+        yield from self._members()
         for name, documentation, read in self._watched:
             yield GaugeMetricFamily(f"appgw_{name}", documentation, read())
 
@@ -206,3 +213,16 @@ class Counters(Collector):
             yield CounterMetricFamily(
                 f"appgw_{name}", documentation, getattr(self, name)
             )
+
+    def _members(self) -> Iterator[Metric]:
+        healthy, unhealthy = (
+            GaugeMetricFamily(f"appgw_{name}", documentation, labels=HEALTH_LABELS)
+            for name, documentation in (
+                ("healthy_members", "Members that probes have found healthy."),
+                ("unhealthy_members", "Members that get no requests."),
+            )
+        )
+        for pool, setting, well, unwell in self.health():
+            healthy.add_metric((pool, setting), well)
+            unhealthy.add_metric((pool, setting), unwell)
+        yield from (healthy, unhealthy)

@@ -4,7 +4,6 @@ What exchanges work with, and the small parts that they are put together from.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -13,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appgw.backend.connections import Connections
+from appgw.backend.diagnosis import OUR_OWN
 from appgw.backend.pool import Candidate, Pool
 from appgw.backend.stream import Stream
 from appgw.backend.trust import PinRefused
@@ -26,11 +26,6 @@ from appgw.route.forwarded import request_headers, response_headers
 from appgw.route.table import Way
 
 _log = Logger()
-
-_OUR_OWN: Final = frozenset(
-    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL),
-)
-"""What keeps us from connecting to anybody: no member's fault."""
 
 WEIGHT: Final = {
     Refusal.NO_MEMBER: 0,
@@ -140,7 +135,7 @@ def why_not(failure: Failure, outcome: Outcome, means: Means) -> Refusal:
     note it against the candidate.
     """
     error, candidate = failure.value, outcome.candidate
-    if getattr(error, "osError", None) in _OUR_OWN or candidate is None:
+    if getattr(error, "osError", None) in OUR_OWN or candidate is None:
         _log.warn("No connection to anybody: {error}", error=error)
         return Refusal.OVERLOADED
     candidate.refused(means.seconds())

@@ -39,6 +39,7 @@ from appgw.record import Outcome
 from appgw.reloading import Reloadable
 from appgw.resources import AnswerResource, GoneResource
 from appgw.trace import new_id
+from appgw.watch import Watch
 
 SWEEP: Final = 0.5
 """Seconds between two looks at everybody's time-outs."""
@@ -67,6 +68,7 @@ class Gateway(Reloadable):
         reactor: serves it.
 
     Attributes:
+        watch: its probes, and whom it tells what they have found.
         registry: this gateway's metrics, for a Prometheus exposition.
         counters: what they are read from.
 
@@ -103,14 +105,27 @@ class Gateway(Reloadable):
         )
         gone = GoneResource(AnswerResource(self._means))
         self._ports = Ports(turning, self._seconds, gone)
+        self.watch = self._watched()
         self._built = self._build(config, None)
         self._names.add(self._built.pools.values())
-        self._members: list[Any] = []
+        self._members: list[Any] | None = None
         self._pending: Deferred[None] | None = None
         self._awaited: list[Deferred[None]] = []
         self._stops: list[Deferred[None]] = []
         self._deadline = 0.0
-        self._show()
+
+    def _watched(self) -> Watch:
+        self.counters.watch(
+            "access_log_lines_lost",
+            "Lines that could not be written to the access log.",
+            lambda: self._lines_lost + getattr(self._access_log, "lost", 0),
+        )
+        return Watch(
+            self.counters,
+            self._ports,
+            self._connections,
+            lambda: self._built.pools,
+        )
 
     # The life of the service.
 
@@ -162,6 +177,7 @@ class Gateway(Reloadable):
     def _accept(self) -> None:
         if self.running:
             self._ports.accept()
+            self.watch.checks.begin(self._built.pools.values())
             awaited, self._awaited = self._awaited, []
             for each in awaited:
                 each.callback(None)
@@ -182,6 +198,7 @@ class Gateway(Reloadable):
                 self._pending.cancel()
             self._deadline = self._seconds() + self.config.shutdown_timeout
             self._ports.drain()
+            self.watch.checks.end()
             Deferred.fromCoroutine(self._stop()).addBoth(self._stopped)
         return stopped
 
@@ -297,7 +314,8 @@ class Gateway(Reloadable):
         members = [pool.members for pool in self._built.pools.values()]
         if members != self._members:
             self._members = members
-            self._connections.retain({c.target for them in members for c in them})
+            self.watch.follow()
+            self._connections.retain(self.watch.targets())
 
     # What goes on.
 
@@ -312,6 +330,7 @@ class Gateway(Reloadable):
         self._ports.sweep(now)
         self._retain()
         self._connections.sweep(now)
+        self.watch.sweep(now)
         if now - self._renewed > RENEWAL:
             self._renewed = now
             self._built.renew()
@@ -338,20 +357,3 @@ class Gateway(Reloadable):
         """
         if self._access_log is not None:
             self._access_log.reopen()
-
-    def _show(self) -> None:
-        self.counters.refresh = self._refresh
-        self.counters.watch(
-            "access_log_lines_lost",
-            "Lines that could not be written to the access log.",
-            lambda: self._lines_lost + getattr(self._access_log, "lost", 0),
-        )
-
-    def _refresh(self) -> None:
-        counters, attempts = self.counters, self._connections.attempts
-        counters.client_connections = sum(1 for _ in self._ports.channels())
-        counters.client_connections_accepted = self._ports.accepted
-        counters.backend_connections = len(list(self._connections.streams()))
-        counters.backend_connections_made = attempts.made
-        counters.backend_connections_failed = attempts.failed
-        counters.backend_seconds_connecting = attempts.seconds

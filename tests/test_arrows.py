@@ -44,10 +44,9 @@ LAYERS = (
     ("appgw.access_log",),
     ("appgw.means",),
     ("appgw.exchange", "appgw.mounts", "appgw.mounted"),
-    ("appgw.resources", "appgw.reloading"),
+    ("appgw.resources", "appgw.reloading", "appgw.watch"),
     ("appgw.build",),
     ("appgw.service",),
-    ("appgw.admin",),
     ("appgw.tap", "appgw.cli", "appgw.cli.*", "appgw.testing"),
 )
 """
@@ -73,6 +72,8 @@ PURE = (
     "appgw.route",
     "appgw.backend.target",
     "appgw.backend.health",
+    "appgw.backend.question",
+    "appgw.backend.diagnosis",
     "appgw.backend.affinity",
     "appgw.backend.choose",
 )

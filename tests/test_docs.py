@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from prometheus_client import generate_latest
 from twisted.internet import reactor
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from appgw import Gateway
 from appgw.access_format import JsonLines
+from appgw.backend.health import Health, State, after_failure, after_success
 from appgw.config.model import Config
 from appgw.refusal import Refusal
 from tests.outcomes import CANDIDATE, make_outcome
@@ -87,6 +89,33 @@ class OperatingTests(SynchronousTestCase):
         for value, dotted in found:
             self.assertEqual(float(value), constant(dotted))
 
+    def test_health(self) -> None:
+        """
+        The table of states is the code's, and so are the numbers beside it.
+        """
+        text = section(document("operating.md"), "Health")
+        found = [row for row in rows(text) if row[0] in get_args(State)]
+        self.assertEqual([row[0] for row in found], list(get_args(State)))
+        for state, *told in found:
+            before = Health(state)
+            becomes = [
+                after_success(before, "", 0.0),
+                after_failure(before, "", 2, 0.0),
+                after_failure(before, "", 1, 0.0),
+            ]
+            self.assertEqual(
+                told,
+                [
+                    f"stays {state}" if health.state == state else health.state
+                    for health in becomes
+                ],
+            )
+        numbers = re.findall(r"(\d+) [a-z ]+\(`([\w.]+)`\)", text)
+        self.assertEqual(len(numbers), 2)
+        for value, dotted in numbers:
+            self.assertEqual(float(value), constant(dotted))
+        self.assertEqual(0.1, constant("backend.checks.JITTER"))
+
     def test_access_log(self) -> None:
         """
         The table has every field of a line, and no other.
@@ -115,6 +144,7 @@ class OperatingTests(SynchronousTestCase):
         counters = gateway.counters
         counters.count(make_outcome(refusal=Refusal.LOOP))
         counters.pin_refused("orders", "orders-https", CANDIDATE, "not-pinned")
+        counters.health = lambda: [("orders", "orders-https", 1, 0)]
         shown = generate_latest(gateway.registry).decode()
         same: list[str] = []
         text = section(document("operating.md"), "Metrics")

@@ -214,7 +214,7 @@ class ReadingTests(JourneyTests):
             f"rules: {{all: {{priority: 1, listener: plain, pool: web,"
             f" backend_settings: web}}}}\n"
             f"pools: {{web: {{members: ['127.0.0.1:{port}']}}}}\n"
-            f"backend_settings: {{web: {{protocol: http}}}}\n"
+            f"backend_settings: {{web: {{protocol: http, probe_enabled: false}}}}\n"
             f"access_log: {{file: {log}}}\n"
             f"shutdown_timeout: 1s\n{more}"
         )

@@ -178,7 +178,7 @@ class TwistdTestCase(SynchronousTestCase):
                 for at, port in enumerate(ports, 1)
             ),
             f"pools: {{web: {{members: ['127.0.0.1:{backend}']}}}}",
-            "backend_settings: {web: {protocol: http}}",
+            "backend_settings: {web: {protocol: http, probe_enabled: false}}",
             more,
         )
         path = self.folder / "gateway.yaml"

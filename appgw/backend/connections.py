@@ -227,6 +227,18 @@ class Connections:
         Raises:
             TooManyConnections: at once.
         """
+        return self._kept_for(target).connect()
+
+    def apart(self, target: Target) -> Kept:
+        """
+        Prepare for connections to *target* that serve no requests.
+
+        They are judged like all others, but not counted, and none is kept.
+        """
+        terms = self._kept_for(target).terms
+        return Kept(target, self.reactor, self.seconds, terms, Attempts(), retired=True)
+
+    def _kept_for(self, target: Target) -> Kept:
         kept = self.kept.get(target)
         if kept is None:
             terms = None
@@ -235,7 +247,7 @@ class Connections:
             kept = Kept(target, self.reactor, self.seconds, terms, self.attempts)
             kept.retired = self._retained is not None and target not in self._retained
             self.kept[target] = kept
-        return kept.connect()
+        return kept
 
     def streams(self) -> Iterable[Stream]:
         """

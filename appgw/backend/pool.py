@@ -22,7 +22,8 @@ from appgw.backend.affinity import (
     set_cookies,
 )
 from appgw.backend.choose import turns
-from appgw.backend.health import Rests
+from appgw.backend.health import UNKNOWN, Health, Rests, left_out
+from appgw.backend.question import Question, probe_for, question_for
 from appgw.backend.target import Target
 from appgw.backend.targets import (
     Endpoint,
@@ -35,6 +36,12 @@ from appgw.config.model import BackendSettings, Config, Destination, Member
 
 Pair = tuple[str, str]
 """The names of a pool and of the setting that it is used under."""
+
+Spot = tuple[str, int | None, str]
+"""
+What a candidate's health is kept by, over reloads: its member's address and own
+port as configured, and the address and port that these lead to.
+"""
 
 MOST_SKIPPED = 256
 """Turns that a new rotation leaves out at most; each takes a little time."""
@@ -53,6 +60,7 @@ class Candidate:
         label: ``address:port``, IPv6 in brackets.
         host: the Host to send; None: the client's own.
         cookie: the affinity value, empty without cookie_based_affinity.
+        question: what probes ask of it; None: it is not probed.
     """
 
     member: Member
@@ -62,8 +70,16 @@ class Candidate:
     label: str
     host: bytes | None
     cookie: bytes
+    question: Question | None
     _rests: Rests
     _set_cookies: tuple[FieldLines, FieldLines]
+
+    @property
+    def spot(self) -> Spot:
+        """
+        What its health is kept by.
+        """
+        return self.member.address, self.member.port, self.label
 
     def refused(self, now: float) -> None:
         """
@@ -100,9 +116,13 @@ class Pool:
     Attributes:
         pair: the names of pool and setting.
         settings: how the pool is talked to.
-        names: the host names among the members.
+        configured: its members as the configuration has them.
+        names: the host names among these.
         members: every candidate there is now, in the members' order.
+        probe: how members are probed; None: they are not.
         rests: who is not well; to be handed to this pool's successor.
+        health: what probes have found out; to be handed on as well. After a
+            change, ``arrange_anew``.
     """
 
     def __init__(
@@ -112,18 +132,20 @@ class Pool:
         *,
         key: bytes,
         seconds: Callable[[], float],
-        rests: Rests | None = None,
+        before: Pool | None = None,
     ) -> None:
         pool, setting = pair
         self.pair = pair
         self.settings: BackendSettings = config.backend_settings[setting]
         self.members: tuple[Candidate, ...] = ()
-        self.rests = Rests() if rests is None else rests
+        self.probe = probe_for(config, self.settings)
+        self.rests: Rests = Rests() if before is None else before.rests
+        self.health: dict[Spot, Health] = {} if before is None else before.health
         self._config = config
         self._key = key
         self._seconds = seconds
-        self._of_pool = config.pools[pool].members
-        addresses = dict.fromkeys(member.address for member in self._of_pool)
+        self.configured = config.pools[pool].members
+        addresses = dict.fromkeys(member.address for member in self.configured)
         self.names = tuple(name for name in addresses if ip_literal(name) is None)
         self._azure = config.affinity.compat == "azure"
         self._sticky = self.settings.cookie_based_affinity
@@ -132,6 +154,7 @@ class Pool:
         self._pattern = cookie_pattern(cookie, azure=self._azure)
         self._endpoints: dict[Endpoint, Candidate] = {}
         self._bound: dict[bytes, Candidate] = {}
+        self._reachable: dict[bytes, Candidate] = {}
         # What _arrange works out, and the version of rests that it is true for.
         self._arranged = -1
         self._arrangements = 0
@@ -148,7 +171,7 @@ class Pool:
         Args:
             known: IP addresses by host name; a name that is missing has none.
         """
-        self.update(endpoints_of(self._of_pool, known))
+        self.update(endpoints_of(self.configured, known))
 
     def update(self, endpoints: Iterable[Endpoint]) -> None:
         """
@@ -166,7 +189,22 @@ class Pool:
         self.members = tuple(self._endpoints.values())
         self._bound = {c.cookie: c for c in self.members if self._sticky}
         self.rests.forget(self._seconds())
+        self.arrange_anew()
+
+    def arrange_anew(self) -> None:
+        """
+        From the next request on, heed what has changed.
+        """
         self._arranged = -1
+
+    def left_out(self) -> frozenset[Candidate]:
+        """
+        Return who gets no requests.
+        """
+        if self.probe is None or not self.health:
+            return frozenset()
+        found = ((c, self.health.get(c.spot, UNKNOWN)) for c in self.members)
+        return left_out(found, self.probe.min_servers)
 
     def affinity_in(self, cookies: Iterable[bytes]) -> bytes | None:
         """
@@ -189,14 +227,14 @@ class Pool:
         Yield who can take a request: each member once, best first.
 
         The one that the client is bound to, then whose turn it is and the other
-        members that are well, at last those that rest.
+        members that are well, at last those that rest. Never the unhealthy.
 
         Args:
             affinity: what affinity_in found.
         """
         if self._arranged != self.rests.version:
             self._arrange()
-        first = None if affinity is None else self._bound.get(affinity)
+        first = None if affinity is None else self._reachable.get(affinity)
         if self._resting:
             first = self._amid_rests(first)
         if first is None:
@@ -215,8 +253,10 @@ class Pool:
         target = target_for(
             settings, member, address, config.pins, config.trusted_roots
         )
-        host = f"[{address}]" if ":" in address else address
-        label = f"{host}:{target.port}"
+        bare = f"[{address}]" if ":" in address else address
+        label = f"{bare}:{target.port}"
+        host = host_for(settings, member)
+        probe = self.probe
         cookie = b""
         lines: tuple[FieldLines, FieldLines] = ((), ())
         if self._sticky:
@@ -232,22 +272,25 @@ class Pool:
             port=target.port,
             target=target,
             label=label,
-            host=host_for(settings, member),
+            host=host,
             cookie=cookie,
+            question=None if probe is None else question_for(probe, target, host),
             rests=self.rests,
             set_cookies=lines,
         )
 
     def _arrange(self) -> None:
         """
-        Lay out the turns of those that are well; where nobody is, of all.
+        Lay out the turns of those that are well; where all rest, of all.
         """
-        rests = self.rests
+        rests, out = self.rests, self.left_out()
         self._arranged = rests.version
-        awake = [c for c in self.members if c.target not in rests]
-        resting = [c for c in self.members if c.target in rests] if awake else []
+        present = tuple(c for c in self.members if c not in out)
+        self._reachable = {c.cookie: c for c in present if self._sticky}
+        awake = [c for c in present if c.target not in rests]
+        resting = [c for c in present if c.target in rests] if awake else []
         resting.sort(key=lambda candidate: rests[candidate.target].until)
-        self._awake = tuple(awake) or self.members
+        self._awake = tuple(awake) or present
         self._resting = tuple(resting)
         self._due = rests[resting[0].target].until if resting else math.inf
         groups: dict[Member, list[Candidate]] = {}
@@ -308,8 +351,8 @@ def build(
     """
     pools: dict[Pair, Pool] = {}
     for pair in _pairs(config):
-        rests = before[pair].rests if before and pair in before else None
-        pools[pair] = Pool(config, pair, key=key, seconds=seconds, rests=rests)
+        old = None if before is None else before.get(pair)
+        pools[pair] = Pool(config, pair, key=key, seconds=seconds, before=old)
     return pools
 
 

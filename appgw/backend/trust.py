@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
+import attrs
 from cryptography import x509
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -236,7 +237,7 @@ class PinnedClientTLSOptions:
         verdict = self._judge(presented, mismatch, chain_verified=not broken)
         if broken and verdict.reason == "chain":
             said = f"depth {depth}: {_ERRORS.get(error, f'error {error}')}"
-            return Verdict(False, "chain", verdict.pin, presented, printable(said))
+            return attrs.evolve(verdict, detail=printable(said), openssl=(error, depth))
         return verdict
 
 

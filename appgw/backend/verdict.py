@@ -63,6 +63,8 @@ class Verdict:
         pin: the name of the pin that matched, if any did, also in a refusal.
         presented: what the backend has shown; None for nothing.
         detail: what else is known about the reason, printable.
+        openssl: why OpenSSL broke the chain: its error's code, and how far from
+            the leaf; 0 and 0 where it was not asked or saw no error.
     """
 
     admitted: bool
@@ -70,6 +72,7 @@ class Verdict:
     pin: str | None = None
     presented: Presented | None = None
     detail: str = ""
+    openssl: tuple[int, int] = (0, 0)
 
     def explain(self, target: Target) -> str:
         """

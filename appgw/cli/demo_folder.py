@@ -54,6 +54,8 @@ backend_settings:
   shop: {{protocol: https, pins: [green, blue], cookie_based_affinity: true}}
   orders: {{protocol: https, pins: [blue], path: /v2/}}
   news: {{protocol: https, pins: [green]}}
+  # Without probes, which would soon have found out: each request meets the refusal.
+  stray: {{protocol: https, pins: [green, blue], probe_enabled: false}}
 
 listeners:                    # two sites on one port
   shop:
@@ -74,7 +76,7 @@ url_path_maps:
     default: {{pool: shop, backend_settings: shop}}
     path_rules:               # the first match wins
       - {{name: orders, paths: [/orders/*], pool: orders, backend_settings: orders}}
-      - {{name: stray, paths: [/stray/*], pool: stray, backend_settings: shop}}
+      - {{name: stray, paths: [/stray/*], pool: stray, backend_settings: stray}}
 
 rules:
   shop: {{priority: 10, listener: shop, url_path_map: shop}}

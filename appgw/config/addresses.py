@@ -134,6 +134,17 @@ def path(text: str) -> str:
     return text
 
 
+def path_and_query(text: str) -> str:
+    """
+    Read a path that requests are made with, and the query behind it, if any.
+    """
+    before, _, query = text.partition("?")
+    _judge_path(before)
+    if not re.fullmatch(_IN_QUERY, query):
+        raise UnfitError("a query of ASCII and %XX escapes, without '#'")
+    return text
+
+
 def path_pattern(text: str) -> str:
     """
     Read a path rule's pattern: an exact path, or with a ``*`` at its end.

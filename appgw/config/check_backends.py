@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from appgw.config.model import BackendSettings, Config
+from appgw.config.model import BackendSettings, Config, Probe
 from appgw.config.problems import NOT_YET, Finding, KeyPath, Places
 from appgw.config.references import destinations
 
@@ -31,12 +31,34 @@ def _settings(config: Config, places: Places) -> Iterator[Finding]:
         ):
             key: KeyPath = (*here, "pick_host_name_from_backend_address")
             yield Finding(key, "true beside host_name", "one of the two")
-        if settings.probe is not None and settings.probe in config.probes:
-            found = f"a health probe, {NOT_YET}"
-            yield Finding((*here, "probe"), found, "no probe")
+        probe = config.probes.get(settings.probe or "")
+        if probe is not None:
+            yield from _probed(settings, probe, places)
         if settings.connection_draining.enabled:
             key = (*here, "connection_draining", "enabled")
             yield Finding(key, f"true, {NOT_YET}", "false")
+
+
+def _probed(
+    settings: BackendSettings, probe: Probe, places: Places
+) -> Iterator[Finding]:
+    """
+    Judge a probe together with the setting that names it.
+    """
+    here = ("backend_settings", settings.name)
+    key = (*here, "probe")
+    spoken = places.sound(*here, "protocol")
+    if spoken and probe.protocol not in {None, settings.protocol}:
+        found = f"{probe.name!r}, whose protocol is {probe.protocol}"
+        yield Finding(key, found, f"a probe without one, or {settings.protocol}")
+    named = settings.host_name is not None or (
+        settings.pick_host_name_from_backend_address
+    )
+    if probe.pick_host_name_from_backend_settings and not named:
+        found = f"{probe.name!r}, which picks this setting's host name"
+        expected = "host_name or pick_host_name_from_backend_address in the setting"
+        if places.sound(*here):
+            yield Finding(key, found, expected)
 
 
 def _trust(
@@ -93,8 +115,12 @@ def _pinned_without_tls(config: Config) -> Iterator[Finding]:
 
 def _probes(config: Config) -> Iterator[Finding]:
     for name, probe in config.probes.items():
+        here = ("probes", name)
+        if probe.host is not None and probe.pick_host_name_from_backend_settings:
+            key = (*here, "pick_host_name_from_backend_settings")
+            yield Finding(key, "true beside host", "one of the two")
         if probe.timeout > probe.interval:
-            key = ("probes", name, "timeout")
+            key = (*here, "timeout")
             found = f"{probe.timeout:g}s, longer than the interval"
             yield Finding(key, found, f"at most {probe.interval:g}s", "warning")
 

@@ -15,6 +15,7 @@ from typing import Literal
 import attrs
 
 from appgw.config.model_backends import (
+    DEFAULT_PROBE,
     WELL_KNOWN,
     BackendSettings,
     ConnectionDraining,
@@ -35,6 +36,7 @@ from appgw.config.model_routing import (
 )
 
 __all__ = [
+    "DEFAULT_PROBE",
     "WELL_KNOWN",
     "AccessLog",
     "Affinity",

@@ -98,6 +98,8 @@ class BackendSettings:
         request_timeout: seconds, 1 to 86400.
         host_name: Host and SNI; None: the client's Host, the member's SNI.
         path: the path override, starts with a slash.
+        probe: a probe's name; None: Azure's default probe.
+        probe_enabled: members are probed at all.
     """
 
     name: str
@@ -113,6 +115,7 @@ class BackendSettings:
     pick_host_name_from_backend_address: bool = False
     path: str | None = None
     probe: str | None = None
+    probe_enabled: bool = True
     connection_draining: ConnectionDraining = ConnectionDraining()
 
 
@@ -132,13 +135,31 @@ class ProbeMatch:
 @attrs.frozen(kw_only=True)
 class Probe:
     """
-    A health probe (ARM probes). Read and checked; not carried out yet.
+    A health probe (ARM probes). Durations in seconds.
+
+    Attributes:
+        path: starts with a slash, may have a query.
+        protocol: the setting's, or None, which means the same.
+        host: the Host; None: the setting's, else 127.0.0.1.
+        pick_host_name_from_backend_settings: there must be one of the setting's.
+        port: wins over the member's and the setting's.
+        interval: from the beginning of one probe to that of the next.
+        unhealthy_threshold: failures in a row.
+        min_servers: how many are taken for healthy at least.
     """
 
     name: str
     path: str
+    protocol: Protocol | None = None
     host: str | None = None
+    pick_host_name_from_backend_settings: bool = False
+    port: int | None = None
     interval: float = 30.0
     timeout: float = 30.0
     unhealthy_threshold: int = 3
+    min_servers: int = 0
     match: ProbeMatch = ProbeMatch()
+
+
+DEFAULT_PROBE = Probe(name="", path="/", host="127.0.0.1")
+"""What Azure does where a setting names no probe."""

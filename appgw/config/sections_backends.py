@@ -110,6 +110,7 @@ _SETTINGS: Final = {
     "pick_host_name_from_backend_address": Key(FLAG),
     "path": Key(PATH),
     "probe": Key(NAME),
+    "probe_enabled": Key(FLAG),
     "connection_draining": Key(group(_DRAINING, plain(model.ConnectionDraining))),
 }
 _MATCH: Final = {
@@ -117,11 +118,15 @@ _MATCH: Final = {
     "body": Key(text(scalars.some_text(4090))),
 }
 _PROBE: Final = {
-    "path": Key(PATH, required=True, instead="/"),
+    "protocol": Key(PROTOCOL),
+    "path": Key(text(addresses.path_and_query), required=True, instead="/"),
     "host": Key(text(addresses.host)),
+    "pick_host_name_from_backend_settings": Key(FLAG),
+    "port": Key(PORT),
     "interval": Key(DAY_LONG),
     "timeout": Key(DAY_LONG),
     "unhealthy_threshold": Key(text(scalars.whole(1, 20))),
+    "min_servers": Key(text(scalars.whole(0, 10000))),
     "match": Key(group(_MATCH, plain(model.ProbeMatch))),
 }
 

@@ -4,7 +4,7 @@ Configurations of one pool under one setting.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -42,6 +42,7 @@ class Seconds:
 def config_of(
     *members: str | model.Member,
     affinity: model.Affinity | None = None,
+    probes: Mapping[str, model.Probe] | None = None,
     **settings: Any,
 ) -> model.Config:
     """
@@ -58,6 +59,7 @@ def config_of(
         pools={PAIR[0]: model.Pool(name=PAIR[0], members=made)},
         backend_settings={PAIR[1]: attrs.evolve(SETTINGS, **settings)},
         affinity=affinity or model.Affinity(),
+        probes=probes or {},
     )
 
 

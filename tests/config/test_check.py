@@ -195,17 +195,6 @@ class LaterTests(ConfigCase):
     What a later version carries out is refused by this one, where it is used.
     """
 
-    def test_probes(self) -> None:
-        """
-        Settings with a probe are an error.
-        """
-        text = self.text(
-            "probes: {up: {path: /}}\n",
-            backend_settings=f"orders: {{{PINNED}, probe: up}}  # here",
-        )
-        problem = self.only(text, "backend_settings.orders.probe")
-        self.assertIn("this version does not carry out", problem.found)
-
     def test_connection_draining(self) -> None:
         """
         Settings that enable connection draining are an error.

@@ -63,7 +63,7 @@ def configuration(folder: Path, ways: Mapping[str, tuple[int, int]]) -> Path:
         "certificates": {
             "front": {"certificate_file": "front.pem", "key_file": "front.key"}
         },
-        "backend_settings": {"all": {"protocol": "http"}},
+        "backend_settings": {"all": {"protocol": "http", "probe_enabled": False}},
         "listeners": {},
         "pools": {},
         "rules": {},
