@@ -41,6 +41,9 @@ from appgw.resources import AnswerResource, GoneResource
 from appgw.trace import new_id
 from appgw.watch import Watch
 
+Bound = tuple[Mapping[Key, socket.socket], Mapping[Key, socket.socket]]
+"""Sockets that listen for a configuration which is not in force yet."""
+
 SWEEP: Final = 0.5
 """Seconds between two looks at everybody's time-outs."""
 
@@ -113,6 +116,7 @@ class Gateway(Reloadable):
         self._awaited: list[Deferred[None]] = []
         self._stops: list[Deferred[None]] = []
         self._deadline = 0.0
+        self._bound = False
 
     def _watched(self) -> Watch:
         self.counters.watch(
@@ -121,10 +125,12 @@ class Gateway(Reloadable):
             lambda: self._lines_lost + getattr(self._access_log, "lost", 0),
         )
         return Watch(
+            self.registry,
             self.counters,
             self._ports,
             self._connections,
             lambda: self._built.pools,
+            lambda: self._means.date(self._means.wall()),
         )
 
     # The life of the service.
@@ -137,9 +143,25 @@ class Gateway(Reloadable):
             OSError: one cannot be had, and the message says which; none stays
                 bound.
         """
-        if not self._ports.bound:
-            terms = self._built.terms
-            self._ports.enforce(terms, self._ports.reserve(terms))
+        if not self._bound:
+            self._enforce(self._built, self._reserve(self._built))
+            self._bound = True
+
+    def _reserve(self, build: Build) -> Bound:
+        """
+        Bind what *build* needs and is not bound yet; all of it, or nothing.
+        """
+        ports = self._ports.reserve(build.terms)
+        try:
+            return ports, self.watch.reserve(build.config)
+        except OSError:
+            for listening in ports.values():
+                listening.close()
+            raise
+
+    def _enforce(self, build: Build, reserved: Bound) -> None:
+        self._ports.enforce(build.terms, reserved[0])
+        self.watch.enforce(build.config, reserved[1])
 
     def privilegedStartService(self) -> None:
         """
@@ -159,6 +181,7 @@ class Gateway(Reloadable):
         if self._stops:
             raise RuntimeError("the gateway is still being stopped")
         self.bind()
+        self.watch.accept()
         self._open_log(self.config.access_log)
         super().startService()
         self._sweeps.start(SWEEP, now=False)
@@ -218,7 +241,10 @@ class Gateway(Reloadable):
         await self._turns_until(lambda: not ports.clients())
         ports.sweep(self._seconds())
         connections.close()
-        await self._turns_until(lambda: not connections.busy())
+        self.watch.status.close()
+        await self._turns_until(
+            lambda: not (connections.busy() or self.watch.status.clients())
+        )
 
     def _stopped(self, outcome: Any) -> None:
         if isinstance(outcome, Failure):
@@ -226,6 +252,7 @@ class Gateway(Reloadable):
         if self._sweeps.running:
             self._sweeps.stop()
         self._open_log(None)
+        self._bound = False
         stops, self._stops = self._stops, []
         for stopped in stops:
             stopped.callback(None)
@@ -267,7 +294,7 @@ class Gateway(Reloadable):
         if self._pending is not None:
             self._pending.cancel()
         fresh = self._build(config, self._built)
-        reserved = self._ports.reserve(fresh.terms) if self._ports.bound else {}
+        reserved = self._reserve(fresh) if self._bound else None
         self._names.add(fresh.pools.values())
         if not self.running:
             self._put_in_force(fresh, reserved)
@@ -279,16 +306,15 @@ class Gateway(Reloadable):
         failed = self._handshake_failed
         return build(config, before, self._key, self._means, failed, self._mounts)
 
-    def _put_in_force(
-        self, fresh: Build, reserved: Mapping[Key, socket.socket]
-    ) -> None:
+    def _put_in_force(self, fresh: Build, reserved: Bound | None) -> None:
         old, self._built, self._pending = self._built, fresh, None
         self._names.discard(old.pools.values())
         self._names.look_up_every(fresh.config.resolve_interval)
         if self.running and fresh.config.access_log != old.config.access_log:
             self._open_log(fresh.config.access_log)
         fresh.in_force()
-        self._ports.enforce(fresh.terms, reserved)
+        if reserved is not None:
+            self._enforce(fresh, reserved)
         self._retain()
         for stream in self._connections.streams():
             exchange = stream.user

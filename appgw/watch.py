@@ -1,40 +1,50 @@
 """
 What a gateway knows of itself and of its backends, and whom it tells.
 
-Probes find out; the metrics tell. None of it takes part in a request.
+Probes find out; the metrics and the status port tell. None of it takes part in a
+request.
 """
 
 from __future__ import annotations
 
 import random
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
 
 from appgw.backend.checks import Checks
 from appgw.backend.connections import Connections
 from appgw.backend.pool import Pair, Pool
 from appgw.backend.standing import standings
 from appgw.backend.target import Target
+from appgw.config.model import Config
 from appgw.counters import Counters, HealthRow
-from appgw.listen.ports import Ports
+from appgw.listen.ports import Key, Ports
+from appgw.status import StatusPort, StatusResource
 
 
 class Watch:
     """
-    The probes of one gateway, and its gauges.
+    The probes and the status port of one gateway.
 
     Args:
+        registry: what ``/metrics`` shows.
         counters: are shown what is counted elsewhere.
         ports: of the clients.
         pools: returns those in force.
+        date: the Date field's value now.
     """
 
     def __init__(
         self,
+        registry: CollectorRegistry,
         counters: Counters,
         ports: Ports,
         connections: Connections,
         pools: Callable[[], Mapping[Pair, Pool]],
+        date: Callable[[], bytes],
     ) -> None:
         self._pools = pools
         self._counters = counters
@@ -42,6 +52,8 @@ class Watch:
         self._connections = connections
         seconds = connections.seconds
         self.checks = Checks(connections, seconds, random.random, counters.pin_refused)
+        root = StatusResource(registry, self.ready, date)
+        self.status = StatusPort(connections.reactor, seconds, root)
         counters.refresh = self._refresh
         counters.health = self._health
 
@@ -50,6 +62,27 @@ class Watch:
         Tell whether requests are taken in, and every member has been probed once.
         """
         return self._ports.accepting and self.checks.all_asked
+
+    def reserve(self, config: Config) -> Mapping[Key, socket.socket]:
+        """
+        Bind what *config* needs and is not bound yet.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        return self.status.reserve(config.status)
+
+    def enforce(self, config: Config, reserved: Mapping[Key, socket.socket]) -> None:
+        """
+        Tell there, and nowhere else; *reserved* is what ``reserve`` returned.
+        """
+        self.status.enforce(config.status, reserved)
+
+    def accept(self) -> None:
+        """
+        Tell from now on, first of all that the gateway is not ready yet.
+        """
+        self.status.accept()
 
     def follow(self) -> None:
         """
@@ -70,6 +103,7 @@ class Watch:
         See to what is due and what has taken too long.
         """
         self.checks.sweep(now)
+        self.status.sweep(now)
 
     def _refresh(self) -> None:
         counters, attempts = self._counters, self._connections.attempts

@@ -56,6 +56,7 @@ __all__ = [
     "Protocol",
     "Redirect",
     "Rule",
+    "Status",
     "TrustedRoot",
     "UrlPathMap",
 ]
@@ -89,6 +90,16 @@ class Affinity:
 
 
 @attrs.frozen(kw_only=True)
+class Status:
+    """
+    A port for programs that watch over the gateway, in plain http.
+    """
+
+    address: str = "127.0.0.1"
+    port: int = 9100
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """
     A whole configuration. Every section maps a name to its value.
@@ -110,6 +121,7 @@ class Config:
     url_path_maps: Mapping[str, UrlPathMap] = attrs.field(factory=dict)
     redirects: Mapping[str, Redirect] = attrs.field(factory=dict)
     access_log: AccessLog | None = None
+    status: Status | None = None
     trusted_proxies: tuple[Network, ...] = ()
     forwarded_for_port: bool = False
     affinity: Affinity = Affinity()

@@ -24,10 +24,28 @@ def clashes(config: Config, places: Places) -> Iterator[Finding]:
         if all(places.sound("listeners", name, key) for key in _SOCKET_KEYS):
             sockets = ports.setdefault(listener.port, {})
             sockets.setdefault(listener.address, []).append(listener)
+    if places.sound("status"):
+        yield from _beside_status(config, ports)
     for sockets in ports.values():
         yield from _overlaps(sockets)
         for listeners in sockets.values():
             yield from _on_one_socket(listeners)
+
+
+def _beside_status(
+    config: Config, ports: dict[int, dict[str, list[Listener]]]
+) -> Iterator[Finding]:
+    """
+    Find the listeners in whose place the status could not be served.
+    """
+    status = config.status
+    if status is None:
+        return
+    for address, listeners in ports.get(status.port, {}).items():
+        pairs = ((address, status.address), (status.address, address))
+        if any(one == other or _within(one, other) for one, other in pairs):
+            found = f"{status.port}, which listener {listeners[0].name!r} has"
+            yield Finding(("status", "port"), f"{found} at {address}", "another port")
 
 
 def _overlaps(sockets: dict[str, list[Listener]]) -> Iterator[Finding]:
@@ -50,11 +68,13 @@ def _overlaps(sockets: dict[str, list[Listener]]) -> Iterator[Finding]:
 
 def _within(address: str, wide: str) -> bool:
     """
-    Tell whether Linux refuses to listen at both addresses on one port.
+    Tell whether Linux refuses to listen at *address*, too, as *wide* contains it.
     """
     if address == wide:
         return False
-    return wide == _BOTH_FAMILIES or ipaddress.ip_address(address).version == 4
+    if wide == _ALL_IPV4:
+        return ipaddress.ip_address(address).version == 4
+    return wide == _BOTH_FAMILIES
 
 
 def _on_one_socket(listeners: list[Listener]) -> Iterator[Finding]:

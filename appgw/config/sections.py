@@ -26,7 +26,7 @@ from appgw.config.shapes import (
     some_path,
     text,
 )
-from appgw.config.vocabulary import DAY_LONG, FLAG
+from appgw.config.vocabulary import DAY_LONG, FLAG, PORT, plain
 
 
 def _log_file(reader: Reader, node: yaml.Node, path: KeyPath) -> object:
@@ -61,6 +61,10 @@ _ACCESS_LOG: Final = {
     "file": Key(_log_file, required=True),
     "format": Key(text(scalars.one_of("json", "combined"))),
 }
+_STATUS: Final = {
+    "address": Key(text(addresses.ip_address)),
+    "port": Key(PORT),
+}
 _AFFINITY: Final = {
     "key_file": Key(file(files.secret, private=True)),
     "compat": Key(text(scalars.one_of("azure"))),
@@ -71,6 +75,7 @@ _CONFIG: Final = {
     **FRONTEND,
     **ROUTING,
     "access_log": Key(group(_ACCESS_LOG, _access_log)),
+    "status": Key(group(_STATUS, plain(model.Status))),
     "trusted_proxies": Key(listing(text(addresses.network), at_least=0)),
     "forwarded_for_port": Key(FLAG),
     "affinity": Key(group(_AFFINITY, _affinity)),

@@ -5,6 +5,7 @@ A port as its channels know it: the root of its tree, its limits, its clients.
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,7 @@ class Door(Factory):
         accepted: how many connections there have been.
         channels: the clients that are here.
         seconds: a monotonic clock.
+        most: clients at one time; a further one is hung up on.
     """
 
     log = Logger()
@@ -40,6 +42,7 @@ class Door(Factory):
     noisy = False
     draining = False
     drained_since = 0.0
+    most: float = math.inf
 
     def __init__(
         self,
@@ -61,6 +64,8 @@ class Door(Factory):
         """
         Make the channel of a new connection.
         """
+        if len(self.channels) >= self.most:
+            return None
         self.accepted += 1
         return Channel(self)
 

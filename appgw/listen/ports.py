@@ -8,6 +8,7 @@ last client is gone.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -106,17 +107,23 @@ class Ports:
     Args:
         gone: the root for clients of what is not served any more.
         seconds: a monotonic clock.
+        most: clients of one port at one time.
 
     Attributes:
         accepting: clients are taken in.
     """
 
     def __init__(
-        self, reactor: Any, seconds: Callable[[], float], gone: IResource
+        self,
+        reactor: Any,
+        seconds: Callable[[], float],
+        gone: IResource,
+        most: float = math.inf,
     ) -> None:
         self._reactor = reactor
         self._seconds = seconds
         self._gone = gone
+        self._most = most
         self._open: dict[Key, _Place] = {}
         self._leaving: list[_Place] = []
         self._dismissed = Door(gone, 0, "", seconds)
@@ -124,13 +131,6 @@ class Ports:
         self._accepted_before = 0
 
     # What is served.
-
-    @property
-    def bound(self) -> bool:
-        """
-        Whether any port is.
-        """
-        return bool(self._open)
 
     @property
     def accepted(self) -> int:
@@ -194,9 +194,9 @@ class Ports:
 
     def _made(self, key: Key, listening: socket.socket, terms: Terms) -> _Place:
         port = key[1] or listening.getsockname()[1]
-        place = _Place(
-            listening, Door(terms.root, port, terms.scheme, self._seconds), terms
-        )
+        door = Door(terms.root, port, terms.scheme, self._seconds)
+        door.most = self._most
+        place = _Place(listening, door, terms)
         self._renew(place, terms)
         return place
 
