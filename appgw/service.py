@@ -39,9 +39,9 @@ from appgw.record import Outcome
 from appgw.reloading import Reloadable
 from appgw.resources import AnswerResource, GoneResource
 from appgw.trace import new_id
-from appgw.watch import Watch
+from appgw.watch import Reserved, Watch
 
-Bound = tuple[Mapping[Key, socket.socket], Mapping[Key, socket.socket]]
+Bound = tuple[Mapping[Key, socket.socket], Reserved]
 """Sockets that listen for a configuration which is not in force yet."""
 
 SWEEP: Final = 0.5
@@ -125,6 +125,7 @@ class Gateway(Reloadable):
             lambda: self._lines_lost + getattr(self._access_log, "lost", 0),
         )
         return Watch(
+            self._reactor,
             self.registry,
             self.counters,
             self._ports,
@@ -241,7 +242,7 @@ class Gateway(Reloadable):
         await self._turns_until(lambda: not ports.clients())
         ports.sweep(self._seconds())
         connections.close()
-        self.watch.status.close()
+        await self.watch.close()
         await self._turns_until(
             lambda: not (connections.busy() or self.watch.status.clients())
         )

@@ -130,6 +130,9 @@ def makeService(options: Options) -> IService:
     try:
         gateway = Gateway.from_file(options["config"], reactor)
         gateway.bind()
+        user = None if options.parent is None else options.parent.get("uid")
+        if user is not None:
+            gateway.watch.admin.give(user)
     except (ConfigError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
     return SignalledGateway(gateway)

@@ -1,8 +1,8 @@
 """
 What a gateway knows of itself and of its backends, and whom it tells.
 
-Probes find out; the metrics and the status port tell. None of it takes part in a
-request.
+Probes find out; the metrics, the status port and the admin socket tell. None of
+it takes part in a request.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import attrs
 from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred
 
+from appgw.admin import AdminSocket, SocketFile, backend_health
 from appgw.backend.checks import Checks
 from appgw.backend.connections import Connections
 from appgw.backend.pool import Pair, Pool
@@ -25,11 +29,22 @@ from appgw.listen.ports import Key, Ports
 from appgw.status import StatusPort, StatusResource
 
 
+@attrs.frozen
+class Reserved:
+    """
+    Sockets that listen for a configuration which is not in force yet.
+    """
+
+    status: Mapping[Key, socket.socket]
+    admin: SocketFile | None
+
+
 class Watch:
     """
-    The probes and the status port of one gateway.
+    The probes, the status port and the admin socket of one gateway.
 
     Args:
+        reactor: as given to the gateway.
         registry: what ``/metrics`` shows.
         counters: are shown what is counted elsewhere.
         ports: of the clients.
@@ -39,6 +54,7 @@ class Watch:
 
     def __init__(
         self,
+        reactor: Any,
         registry: CollectorRegistry,
         counters: Counters,
         ports: Ports,
@@ -54,6 +70,7 @@ class Watch:
         self.checks = Checks(connections, seconds, random.random, counters.pin_refused)
         root = StatusResource(registry, self.ready, date)
         self.status = StatusPort(connections.reactor, seconds, root)
+        self.admin = AdminSocket(reactor, self.backend_health)
         counters.refresh = self._refresh
         counters.health = self._health
 
@@ -63,26 +80,40 @@ class Watch:
         """
         return self._ports.accepting and self.checks.all_asked
 
-    def reserve(self, config: Config) -> Mapping[Key, socket.socket]:
+    def backend_health(self) -> dict[str, Any]:
         """
-        Bind what *config* needs and is not bound yet.
+        Say how every member stands, in the shape of Azure's backendhealth.
+        """
+        return backend_health(self._pools().values())
+
+    def reserve(self, config: Config) -> Reserved:
+        """
+        Bind what *config* needs and is not bound yet; all of it, or nothing.
 
         Raises:
             OSError: it cannot be had.
         """
-        return self.status.reserve(config.status)
+        status = self.status.reserve(config.status)
+        try:
+            return Reserved(status, self.admin.reserve(config.admin))
+        except OSError:
+            for listening in status.values():
+                listening.close()
+            raise
 
-    def enforce(self, config: Config, reserved: Mapping[Key, socket.socket]) -> None:
+    def enforce(self, config: Config, reserved: Reserved) -> None:
         """
         Tell there, and nowhere else; *reserved* is what ``reserve`` returned.
         """
-        self.status.enforce(config.status, reserved)
+        self.status.enforce(config.status, reserved.status)
+        self.admin.enforce(config.admin, reserved.admin)
 
     def accept(self) -> None:
         """
         Tell from now on, first of all that the gateway is not ready yet.
         """
         self.status.accept()
+        self.admin.accept()
 
     def follow(self) -> None:
         """
@@ -104,6 +135,13 @@ class Watch:
         """
         self.checks.sweep(now)
         self.status.sweep(now)
+
+    def close(self) -> Deferred[Any]:
+        """
+        Tell nobody any more; fires once the admin socket is gone.
+        """
+        self.status.close()
+        return self.admin.close()
 
     def _refresh(self) -> None:
         counters, attempts = self._counters, self._connections.attempts

@@ -43,7 +43,7 @@ LAYERS = (
     ("appgw.access_format", "appgw.counters"),
     ("appgw.access_log",),
     ("appgw.means",),
-    ("appgw.exchange", "appgw.mounts", "appgw.mounted", "appgw.status"),
+    ("appgw.exchange", "appgw.mounts", "appgw.mounted", "appgw.admin", "appgw.status"),
     ("appgw.resources", "appgw.reloading", "appgw.watch"),
     ("appgw.build",),
     ("appgw.service",),

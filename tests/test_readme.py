@@ -136,7 +136,7 @@ class EmbeddingTests(TestCase):
         Keep the refusals.
         """
         text = eventAsText(event)
-        if "refused" in text:
+        if "refused:" in text:
             self.log.append(text)
 
     def backend(self, issued: Issued) -> Any:
@@ -250,7 +250,7 @@ class PageTests(SynchronousTestCase):
         The commands of appgw that are shown exist, with these options.
         """
         lines = re.findall(r"(?m)^appgw ([^#\n]*?) *(?:#.*)?$", page())
-        self.assertEqual(len(lines), 3)
+        self.assertEqual(len(lines), 4)
         for line in lines:
             command: click.Command = main
             words = shlex.split(line)

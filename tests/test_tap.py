@@ -7,8 +7,10 @@ import socket
 import stat
 from pathlib import Path
 
+from click.testing import CliRunner
 from twisted.trial.unittest import SkipTest
 
+from appgw.cli.health import health
 from tests.twistd import Process, Slow, TwistdTestCase, free_port
 
 IN_FRONT = ("--pidfile=", "appgw", "--config", "gateway.yaml")
@@ -78,6 +80,19 @@ class CommandTests(TwistdTestCase):
             said = self.refused(*mode, "appgw", "--config", "gateway.yaml")
             self.assertEqual(
                 f"cannot listen on 127.0.0.1 port {number}: Address already in use\n",
+                said,
+            )
+
+    def test_taken_socket(self) -> None:
+        """
+        So is an admin socket that cannot be had where it was asked for.
+        """
+        self.write(1, more="admin: {socket: gateway.yaml}")
+        path = self.folder / "gateway.yaml"
+        for mode in (("-n",), ()):
+            said = self.refused(*mode, "appgw", "--config", "gateway.yaml")
+            self.assertEqual(
+                f"cannot listen on {path}: something else is there, and is no socket\n",
                 said,
             )
 
@@ -181,6 +196,21 @@ class SignalTests(TwistdTestCase):
         status, said = process.ended()
         self.assertEqual(-signal.SIGTERM, status)
         self.assertNotIn("Traceback", said)
+
+    def test_health(self) -> None:
+        """
+        ``appgw health`` asks the process whose file it is given, and finds
+        nobody when that has ended.
+        """
+        path = str(self.write(Slow(self).port))
+        process = self.start()
+        asked = CliRunner().invoke(health, [path])
+        self.assertEqual(0, asked.exit_code, asked.output)
+        self.assertIn("pool web, setting web\n", asked.output)
+        process.signal(signal.SIGTERM)
+        process.ended()
+        self.assertEqual([], list(self.folder.glob("*.sock")))
+        self.assertEqual(2, CliRunner().invoke(health, [path]).exit_code)
 
     def test_rotation(self) -> None:
         """

@@ -38,7 +38,7 @@ def check(context: click.Context, path: str) -> None:
     """
     lines, code = report(path)
     for line in lines:
-        click.echo(_printable(line))
+        click.echo(printable(line))
     context.exit(code)
 
 
@@ -66,7 +66,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """
     Leave no character that the terminal can't show, or would act upon.
     """

@@ -128,6 +128,7 @@ def _recommended(stage: Stage) -> list[str]:
         f"   less {config}",
         f"   tail {log}",
         f"   {_appgw()} explain {config} {url}",
+        f"   {_appgw()} health {config}",
         f"   {_appgw()} pins fetch {HERE}:{stage.ports['stray']}",
         "",
         "Ctrl-C ends it. What the gateway warns of appears below.",

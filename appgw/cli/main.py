@@ -9,6 +9,7 @@ import click
 from appgw.cli.check import check
 from appgw.cli.demo import demo
 from appgw.cli.explain import explain
+from appgw.cli.health import health
 from appgw.cli.pins import pins
 
 
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (check, explain, pins, demo):
+for command in (check, explain, health, pins, demo):
     main.add_command(command)

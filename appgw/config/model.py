@@ -39,6 +39,7 @@ __all__ = [
     "DEFAULT_PROBE",
     "WELL_KNOWN",
     "AccessLog",
+    "Admin",
     "Affinity",
     "BackendSettings",
     "Certificate",
@@ -90,6 +91,20 @@ class Affinity:
 
 
 @attrs.frozen(kw_only=True)
+class Admin:
+    """
+    Where the gateway tells its operator how its backends are.
+
+    Attributes:
+        socket: absolute path of a UNIX socket.
+        asked_for: without it there is no service; False: with a warning there is.
+    """
+
+    socket: str
+    asked_for: bool = True
+
+
+@attrs.frozen(kw_only=True)
 class Status:
     """
     A port for programs that watch over the gateway, in plain http.
@@ -121,6 +136,7 @@ class Config:
     url_path_maps: Mapping[str, UrlPathMap] = attrs.field(factory=dict)
     redirects: Mapping[str, Redirect] = attrs.field(factory=dict)
     access_log: AccessLog | None = None
+    admin: Admin | None = None
     status: Status | None = None
     trusted_proxies: tuple[Network, ...] = ()
     forwarded_for_port: bool = False

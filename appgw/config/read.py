@@ -23,7 +23,14 @@ from appgw.config.problems import (
 )
 from appgw.config.shapes import Reader
 
-__all__ = ["ConfigError", "Examination", "Problem", "examine", "read"]
+__all__ = [
+    "ConfigError",
+    "Examination",
+    "Problem",
+    "admin_socket",
+    "examine",
+    "read",
+]
 
 
 @attrs.frozen
@@ -77,6 +84,27 @@ def read(path: str) -> Config:
     if examination.config is None:
         raise ConfigError(examination.problems)
     return examination.config
+
+
+def admin_socket(path: str) -> str | None:
+    """
+    Read of a configuration file only where its admin socket is; None: nowhere.
+
+    The rest may be wrong, or out of this user's reach.
+
+    Raises:
+        ConfigError: that cannot be told.
+    """
+    places = Places(file=path, lines={WHOLE_FILE: 1})
+    reader = Reader(folder=Path(path).absolute().parent, places=places)
+    try:
+        admin = sections.admin_of(reader, document.compose(_content(path)))
+    except UnreadableError as error:
+        reader.report(WHOLE_FILE, error.found, error.expected, line=error.line)
+        admin = None
+    if reader.failed:
+        raise ConfigError(reader.problems)
+    return None if admin is None else admin.socket
 
 
 def _content(path: str) -> bytes:

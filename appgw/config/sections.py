@@ -7,6 +7,7 @@ the model's.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -29,9 +30,9 @@ from appgw.config.shapes import (
 from appgw.config.vocabulary import DAY_LONG, FLAG, PORT, plain
 
 
-def _log_file(reader: Reader, node: yaml.Node, path: KeyPath) -> object:
+def _written_file(reader: Reader, node: yaml.Node, path: KeyPath) -> object:
     """
-    Take the path of a file to write, made absolute.
+    Take the path of a file that is made here, absolute.
     """
     name = text(some_path)(reader, node, path)
     if not isinstance(name, str):
@@ -49,6 +50,21 @@ def _access_log(
     return model.AccessLog(**values) if "file" in values else None
 
 
+def _admin(
+    reader: Reader, _path: KeyPath, values: dict[str, Any]
+) -> model.Admin | None:
+    if not values.pop("enabled", True):
+        return None
+    return model.Admin(**{"socket": _socket_beside(reader)} | values)
+
+
+def _socket_beside(reader: Reader) -> str:
+    """
+    Choose the socket that both the gateway and its operator will look for.
+    """
+    return str(reader.folder / f"{Path(reader.places.file).stem}.sock")
+
+
 def _affinity(
     _reader: Reader, _path: KeyPath, values: dict[str, Any]
 ) -> model.Affinity:
@@ -58,8 +74,12 @@ def _affinity(
 
 
 _ACCESS_LOG: Final = {
-    "file": Key(_log_file, required=True),
+    "file": Key(_written_file, required=True),
     "format": Key(text(scalars.one_of("json", "combined"))),
+}
+_ADMIN: Final = {
+    "enabled": Key(FLAG),
+    "socket": Key(_written_file),
 }
 _STATUS: Final = {
     "address": Key(text(addresses.ip_address)),
@@ -75,6 +95,7 @@ _CONFIG: Final = {
     **FRONTEND,
     **ROUTING,
     "access_log": Key(group(_ACCESS_LOG, _access_log)),
+    "admin": Key(group(_ADMIN, _admin)),
     "status": Key(group(_STATUS, plain(model.Status))),
     "trusted_proxies": Key(listing(text(addresses.network), at_least=0)),
     "forwarded_for_port": Key(FLAG),
@@ -85,10 +106,26 @@ _CONFIG: Final = {
 }
 
 
+def admin_of(reader: Reader, top: yaml.Node) -> model.Admin | None:
+    """
+    Take of the file only where the admin socket is, whatever else is wrong.
+    """
+    asked = model.Admin(socket=_socket_beside(reader), asked_for=False)
+    for name, node in reader.pairs(top, WHOLE_FILE, "a mapping"):
+        if name == "admin":
+            taken = _CONFIG[name].take(reader, node, (name,))
+            return taken if isinstance(taken, model.Admin) else None
+    return asked
+
+
 def configuration(reader: Reader, top: yaml.Node) -> model.Config:
     """
     Take the mapping on top of the file.
 
     After an error, what comes back is fit for further checks and nothing else.
     """
-    return model.Config(**reader.values(top, WHOLE_FILE, _CONFIG))
+    values = reader.values(top, WHOLE_FILE, _CONFIG)
+    values.setdefault(
+        "admin", model.Admin(socket=_socket_beside(reader), asked_for=False)
+    )
+    return model.Config(**values)

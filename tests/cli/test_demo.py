@@ -206,6 +206,10 @@ class CommandTests(TestCase):
         [explains] = re.findall(r"(?m)^   .* (explain .*)$", told)
         explained = await self.shell(f"{shlex.join(COMMAND[:-1])} {explains}")
         self.assertIn("\npath rule  orders, by /orders/*\n", explained)
+        [asks] = re.findall(r"(?m)^   .* (health .*)$", told)
+        health = await self.shell(f"{shlex.join(COMMAND[:-1])} {asks}")
+        self.assertIn("\npool stray, setting stray\n", health)
+        self.assertEqual(health.count("  healthy    Success."), 4)
         running.transport.signalProcess("INT")
         self.assertEqual(await running.ended, 0)
         self.assertIn(

@@ -25,7 +25,8 @@ class MainTests(SynchronousTestCase):
         self.assertEqual(result.exit_code, 0)
         listed = result.output.partition("Commands:\n")[2].splitlines()
         self.assertEqual(
-            [line.split()[0] for line in listed], ["check", "demo", "explain", "pins"]
+            [line.split()[0] for line in listed],
+            ["check", "demo", "explain", "health", "pins"],
         )
         for line in listed:
             self.assertGreater(len(line.split()), 3, line)
