@@ -16,13 +16,14 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from appgw.introduction import Introduction
 from appgw.transport import PlainClient, PlainServer, TLSClient, TLSServer
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for TCP alone."""
 
 HANDSHAKE_TIMEOUT: Final = 10.0
-"""Seconds, on either side."""
+"""Seconds, on either side, a PROXY header before it included."""
 
 
 class ServerTerms(Protocol):
@@ -43,6 +44,23 @@ class ServerTerms(Protocol):
     def refused(self, error: Exception) -> bytes:
         """
         Note a failed handshake; plain text to answer it with, or nothing.
+        """
+
+
+class ProxyTerms(Protocol):
+    """
+    What a port with PROXY protocol asks of whoever decides on trust.
+    """
+
+    def trusts(self, address: str) -> bool:
+        """
+        Tell whether who connects from there may say whose connection it is.
+        """
+
+    def refused(self, why: str, address: str) -> None:
+        """
+        Note a connection that was ended: ``untrusted``, ``malformed``, ``late``
+        or ``unfinished``.
         """
 
 
@@ -71,7 +89,7 @@ class ClientTerms(Protocol):
 
 class _Mute:
     """
-    Stands in for a protocol while the handshake runs.
+    Stands in for a protocol while the handshake runs, or a header is awaited.
     """
 
     def makeConnection(self, transport: Any) -> None:
@@ -90,7 +108,7 @@ _MUTE: Final = _Mute()
 
 class _Handshakes(Factory):
     """
-    What a TLS port hands out before there is a protocol.
+    What a port hands out before there is a protocol.
     """
 
     noisy = False
@@ -110,6 +128,8 @@ class ServerPort(tcp.Port):
         listening: bound, listening, non-blocking; the port owns it.
         factory: builds a protocol for each connection that may speak.
         tls: the terms of TLS; None for plain http.
+        proxies: each connection is a proxy's and begins with a PROXY header;
+            None: it is the client's own.
     """
 
     reactor: Any
@@ -120,23 +140,28 @@ class ServerPort(tcp.Port):
         listening: socket.socket,
         factory: Factory,
         tls: ServerTerms | None,
+        proxies: ProxyTerms | None = None,
     ) -> None:
         interface = listening.getsockname()[0]
-        shown = factory if tls is None else _Handshakes()
+        shown = factory if tls is None and proxies is None else _Handshakes()
+        kind: Any = Introduction
+        if proxies is None:
+            kind = PlainServer if tls is None else TLSServer
         super().__init__(0, shown, interface=interface, reactor=reactor)
         self._preexistingSocket = listening
         self.speaking = factory
         self.tls: Any = tls
-        self.transport = PlainServer if tls is None else TLSServer
-        self.handshaking: dict[TLSServer, float] = {}
+        self.proxies: Any = proxies
+        self.transport = kind
+        self.handshaking: dict[TLSServer | Introduction, float] = {}
 
-    def began(self, transport: TLSServer) -> None:
+    def began(self, transport: TLSServer | Introduction) -> None:
         """
         Note a handshake that begins.
         """
         self.handshaking[transport] = self.reactor.seconds() + HANDSHAKE_TIMEOUT
 
-    def settled(self, transport: TLSServer) -> None:
+    def settled(self, transport: TLSServer | Introduction) -> None:
         """
         Forget a handshake that is over.
         """
@@ -146,11 +171,7 @@ class ServerPort(tcp.Port):
         """
         End the handshakes whose time is up; *now* in reactor seconds.
         """
-        late = []
-        for transport, deadline in self.handshaking.items():
-            if deadline > now:
-                break
-            late.append(transport)
+        late = [one for one, deadline in self.handshaking.items() if deadline <= now]
         for transport in late:
             transport.give_up()
 

@@ -1,10 +1,10 @@
 """
 Plain TCP that writes at once: the half of a transport below TLS.
 
-With ``appgw.transport`` the only file that touches Twisted's descriptors. What
-stands here goes before ``tcp.Server`` or ``tcp.Client``, whose buffers and
-producers stay as they are. ``connectionLost`` never runs inside ``write``, and
-of several errors the first one is told.
+With ``appgw.transport`` and ``appgw.introduction`` the only file that touches
+Twisted's descriptors. What stands here goes before ``tcp.Server`` or
+``tcp.Client``, whose buffers and producers stay as they are. ``connectionLost``
+never runs inside ``write``, and of several errors the first one is told.
 """
 
 from __future__ import annotations

@@ -123,7 +123,8 @@ class Arrival:
         server_name: the SNI in lower case, None without.
         tls_version: for the log, ``TLSv1.3``; empty for plain http.
         cipher: OpenSSL's name of the suite; empty for plain http.
-        trusted: the address is among ``trusted_proxies``.
+        trusted: the address is among ``trusted_proxies``, and known to be
+            the client's.
     """
 
     address: str

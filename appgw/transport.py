@@ -1,10 +1,10 @@
 """
 TLS straight on the socket, and plain TCP that writes at once.
 
-With ``appgw.immediate`` the only file that touches Twisted's descriptors. A
-transport here is Twisted's own ``tcp.Server`` or ``tcp.Client`` with its buffers
-and producers, whose system calls go through an ``OpenSSL.SSL.Connection`` on the
-descriptor. The rules it keeps:
+With ``appgw.immediate`` and ``appgw.introduction`` the only file that touches
+Twisted's descriptors. A transport here is Twisted's own ``tcp.Server`` or
+``tcp.Client`` with its buffers and producers, whose system calls go through an
+``OpenSSL.SSL.Connection`` on the descriptor. The rules it keeps:
 
 1. Before the handshake *and* the check are done only ``do_handshake`` is
    called: a send would finish the handshake and put the data on the wire.

@@ -1,5 +1,5 @@
 """
-A program of its own: a TLS echo under a reactor, or with few descriptors.
+A program of its own: an echo under a reactor, or over TLS with few descriptors.
 
 ``python -m tests.echoing REACTOR`` says a word to itself and ends;
 ``python -m tests.echoing REACTOR LIMIT`` prints its port, and serves with at
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from ipaddress import ip_network
 from typing import Any
 
 from twisted.application.reactors import installReactor
@@ -26,6 +27,7 @@ from twisted.python.failure import Failure
 
 from appgw.endpoints import ClientEndpoint, ServerPort
 from appgw.listen.sockets import bind
+from appgw.listen.trusted import Proxies
 from appgw.poller import poller
 from tests.wire import BackendTerms, Echo, Talker, Talkers, terms
 
@@ -60,12 +62,35 @@ async def converse(turns: Any) -> None:
     await port.stopListening()
 
 
+async def introduce(turns: Any) -> None:
+    """
+    Name a client in two pieces, and say a word for it.
+    """
+    proxies = Proxies("here", (ip_network("127.0.0.0/8"),), sys.stdout.write)
+    talkers = Talkers(Echo)
+    port = ServerPort(turns, bind("127.0.0.1", 0), talkers, None, proxies)
+    port.startListening()
+    endpoint = ClientEndpoint(turns, "127.0.0.1", port.getHost().port)
+    talker = await endpoint.connect(Talkers(Talker))
+    talker.transport.write(b"PROXY TCP4 192.0.2.7 ")
+    await deferLater(reactor, 0.001)
+    talker.transport.write(b"192.0.2.1 5 443\r\nhello")
+    while talker.received != b"hello":
+        await deferLater(reactor, 0.001)
+    assert talkers.made[0].transport.client == ("192.0.2.7", 5)
+    talker.transport.loseConnection()
+    while not talkers.made[0].lost:
+        await deferLater(reactor, 0.001)
+    await port.stopListening()
+
+
 async def converse_twice() -> None:
     """
-    Converse in both kinds of turns.
+    Do all of that in both kinds of turns.
     """
     for turns in (reactor, poller(reactor)):
         await converse(turns)
+        await introduce(turns)
     sys.stdout.write(type(reactor).__name__)
 
 

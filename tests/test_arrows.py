@@ -20,6 +20,7 @@ LAYERS = (
         "appgw.message",
         "appgw.refusal",
         "appgw.records",
+        "appgw.proxy_header",
         "appgw.poller",
         "appgw.immediate",
         "appgw.trace",
@@ -37,6 +38,7 @@ LAYERS = (
         "appgw.route.*",
         "appgw.backend.*",
         "appgw.transport",
+        "appgw.introduction",
         "appgw.endpoints",
     ),
     ("appgw.listen.*", "appgw.record"),
@@ -68,6 +70,7 @@ The first knows nothing of the second, not even through others.
 PURE = (
     "appgw.message",
     "appgw.refusal",
+    "appgw.proxy_header",
     "appgw.config",
     "appgw.route",
     "appgw.backend.target",

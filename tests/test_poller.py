@@ -5,11 +5,10 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.python.failure import Failure
 
 from appgw.poller import Poller
-from tests.wire import Echo, Talker, WireTestCase, read_all, terms, trusting
+from tests.wire import Echo, OwnTestCase, Talker, read_all, terms, trusting
 
 
 class _Clumsy(Echo):
@@ -26,16 +25,6 @@ class _Clumsy(Echo):
         super().connectionLost(reason)
         if self.clumsy:
             raise ZeroDivisionError("clumsy")
-
-
-class OwnTestCase(WireTestCase):
-    def reactor(self) -> Any:
-        """
-        Return an epoll of our own.
-        """
-        if not hasattr(self, "_own"):
-            self._own = Poller(reactor)
-        return self._own
 
 
 class ClumsyTests(OwnTestCase):

@@ -26,6 +26,7 @@ from appgw.config.model import Certificate
 from appgw.endpoints import ServerPort
 from appgw.listen.sockets import bind
 from appgw.listen.tls import PortTLS
+from appgw.poller import poller
 from appgw.testing import Issued, make_certificate
 
 PATIENCE = 15.0
@@ -239,12 +240,18 @@ class WireTestCase(TestCase):
         self.talkers = Talkers(kind)
         return self.open(self.talkers, tls)
 
-    def open(self, factory: Factory, tls: Any = None) -> int:
+    def open(
+        self,
+        factory: Factory,
+        tls: Any = None,
+        proxies: Any = None,
+        address: str = "127.0.0.1",
+    ) -> int:
         """
         Serve what *factory* makes until the test is over; return the port.
         """
-        listening = bind("127.0.0.1", 0)
-        self.port = ServerPort(self.reactor(), listening, factory, tls)
+        listening = bind(address, 0)
+        self.port = ServerPort(self.reactor(), listening, factory, tls, proxies)
         self.port.startListening()
         self.addCleanup(self._stop, self.port)
         return int(listening.getsockname()[1])
@@ -307,6 +314,20 @@ class WireTestCase(TestCase):
         await self.until(lambda: len(self.talkers.made) > index)
         await self.until(lambda: self.talkers.made[index].transport)
         return self.talkers.made[index]
+
+
+class OwnTestCase(WireTestCase):
+    """
+    The same in the turns of our own epoll.
+    """
+
+    def reactor(self) -> Any:
+        """
+        Return it.
+        """
+        if not hasattr(self, "_own"):
+            self._own = poller(reactor)
+        return self._own
 
 
 class BackendTerms:

@@ -4,7 +4,6 @@ A port as its channels know it: the root of its tree, its limits, its clients.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from twisted.web.resource import IResource
 
 from appgw.config.model import Network
 from appgw.listen.http1 import Channel
+from appgw.listen.trusted import among, plain_address
 from appgw.message import Arrival
 
 
@@ -73,9 +73,11 @@ class Door(Factory):
         """
         Put together what is known of a connection.
         """
-        address = transport.client[0].partition("%")[0].removeprefix("::ffff:")
+        address = plain_address(transport.client[0])
         facts = getattr(transport, "facts", None)
-        trusted = self._trusts(address)
+        # Through a proxy that has named nobody come others' words, not its own.
+        named = getattr(transport, "named", True)
+        trusted = named and among(address, self.trusted_proxies)
         if facts is None:
             return Arrival(
                 address, transport.client[1], self.port, self.scheme, trusted=trusted
@@ -90,15 +92,6 @@ class Door(Factory):
             facts.cipher,
             trusted,
         )
-
-    def _trusts(self, address: str) -> bool:
-        if not self.trusted_proxies:
-            return False
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self.trusted_proxies)
 
     def renew(
         self, root: IResource, max_request_body: int, trusted: tuple[Network, ...]

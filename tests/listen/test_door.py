@@ -40,6 +40,15 @@ class SecretClient(Client):
     facts: Facts
 
 
+@attrs.frozen
+class Introduced(Client):
+    """
+    The same where a proxy has said so.
+    """
+
+    named: bool
+
+
 class ArrivalTests(SynchronousTestCase):
     """
     What is known of a connection.
@@ -85,6 +94,21 @@ class ArrivalTests(SynchronousTestCase):
             arrival = made.arrival(Client((address, 5)))
             self.assertEqual(wanted, arrival.trusted, address)
         self.assertFalse(door().arrival(Client(("192.0.2.1", 5))).trusted)
+
+    def test_trust_of_the_introduced(self) -> None:
+        """
+        Whom a proxy names is judged by its own address; where it names nobody,
+        the client is the proxy, and is not trusted for that.
+        """
+        made = door("192.0.2.0/25")
+        for address, named, wanted in (
+            ("203.0.113.7", True, False),
+            ("192.0.2.2", True, True),
+            ("192.0.2.2", False, False),
+        ):
+            arrival = made.arrival(Introduced((address, 6), named))
+            self.assertEqual((address, 6), (arrival.address, arrival.port))
+            self.assertEqual(wanted, arrival.trusted)
 
 
 class Clumsy(Root):
