@@ -13,8 +13,10 @@ from appgw import resources
 from appgw.backend import pool as pools
 from appgw.backend.pool import Pair, Pool
 from appgw.config.model import Config
+from appgw.counters import Counters
 from appgw.listen.ports import Key, Terms
 from appgw.listen.tls import PortTLS
+from appgw.listen.trusted import Proxies
 from appgw.means import Means
 from appgw.message import Arrival
 from appgw.mounts import Mount
@@ -63,7 +65,7 @@ def build(
     before: Build | None,
     key: bytes,
     means: Means,
-    handshake_failed: Callable[[], None],
+    counters: Counters,
     mounts: Sequence[Mount] = (),
 ) -> Build:
     """
@@ -72,7 +74,7 @@ def build(
     Args:
         before: what is in force; it is not changed.
         key: of affinity cookies, where the configuration has none.
-        handshake_failed: told of each client's handshake that came to nothing.
+        counters: told of clients that came to nothing.
         mounts: stock resources beside the routes.
 
     Raises:
@@ -88,7 +90,8 @@ def build(
         key: Terms(
             scheme=port.protocol,
             root=resources.build(port, fresh, means, mounts),
-            tls=_tls(config, key, table, shown, before, handshake_failed),
+            tls=_tls(config, key, table, shown, before, counters.handshake_failed),
+            proxies=_proxies(config, port, counters.proxy_refused),
             max_request_body=config.max_request_body,
             trusted_proxies=config.trusted_proxies,
             forgotten=_forgotten(before, key, port),
@@ -132,6 +135,15 @@ def _tls(
     except (SSL.Error, ValueError) as error:
         told = ", ".join(sorted(names))
         raise ValueError(f"certificate {told}: cannot be used: {error}") from error
+
+
+def _proxies(
+    config: Config, port: PortTable, refused: Callable[[str], None]
+) -> Proxies | None:
+    if not port.proxy_protocol:
+        return None
+    where = f"{port.address} port {port.port}"
+    return Proxies(where, config.trusted_proxies, refused)
 
 
 def _forgotten(

@@ -101,6 +101,7 @@ class Counters(Collector):
         self._known: dict[tuple[Way | str, Candidate | None], tuple[Tally, ...]] = {}
         self._refusals: Counter[Refusal] = Counter()
         self._pin_refusals: Counter[tuple[str, ...]] = Counter()
+        self._proxy_refusals: Counter[str] = Counter()
         self.refresh: Callable[[], None] = lambda: None
         self.health: Callable[[], Iterable[HealthRow]] = lambda: ()
         self._watched: list[tuple[str, str, Callable[[], float]]] = []
@@ -138,6 +139,18 @@ class Counters(Collector):
         """
         self._pin_refusals[pool, setting, member_name(candidate), reason] += 1
 
+    def handshake_failed(self) -> None:
+        """
+        Count a client's handshake that came to nothing.
+        """
+        self.client_handshakes_failed += 1
+
+    def proxy_refused(self, reason: str) -> None:
+        """
+        Count a connection without a PROXY header where one has to be.
+        """
+        self._proxy_refusals[reason] += 1
+
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """
         Show under ``appgw_NAME`` what *read* returns at each scrape.
@@ -167,6 +180,13 @@ class Counters(Collector):
         """
         self.refresh()
         yield from self._sums()
+        yield from self._refused()
+        yield from self._connections()
+        yield from self._members()
+        for name, documentation, read in self._watched:
+            yield GaugeMetricFamily(f"appgw_{name}", documentation, read())
+
+    def _refused(self) -> Iterator[Metric]:
         refusals = CounterMetricFamily(
             "appgw_refusals",
             "Requests that we answered ourselves, or whose answer we cut short.",
@@ -183,10 +203,14 @@ class Counters(Collector):
         for row, number in self._pin_refusals.items():
             pins.add_metric(row, number)
         yield pins
-        yield from self._connections()
-        yield from self._members()
-        for name, documentation, read in self._watched:
-            yield GaugeMetricFamily(f"appgw_{name}", documentation, read())
+        proxies = CounterMetricFamily(
+            "appgw_proxy_headers_refused",
+            "Connections without the PROXY header of a trusted proxy.",
+            labels=("reason",),
+        )
+        for reason, number in self._proxy_refusals.items():
+            proxies.add_metric((reason,), number)
+        yield proxies
 
     def _sums(self) -> Iterator[Metric]:
         for name, attribute, documentation in SUMS:

@@ -304,8 +304,8 @@ class Gateway(Reloadable):
         return pending.addCallback(lambda _: self._put_in_force(fresh, reserved))
 
     def _build(self, config: Config, before: Build | None) -> Build:
-        failed = self._handshake_failed
-        return build(config, before, self._key, self._means, failed, self._mounts)
+        counters, mounts = self.counters, self._mounts
+        return build(config, before, self._key, self._means, counters, mounts)
 
     def _put_in_force(self, fresh: Build, reserved: Bound | None) -> None:
         old, self._built, self._pending = self._built, fresh, None
@@ -366,9 +366,6 @@ class Gateway(Reloadable):
         self.counters.count(outcome)
         if self._access_log is not None:
             self._access_log.write(outcome)
-
-    def _handshake_failed(self) -> None:
-        self.counters.client_handshakes_failed += 1
 
     def _open_log(self, wanted: LogSettings | None) -> None:
         if self._access_log is not None:

@@ -56,6 +56,20 @@ class CountersTests(SynchronousTestCase):
         self.assertEqual(1.5, self.value("request_seconds_total", **ROW))
         self.assertEqual(0.625, self.value("backend_seconds_total", **ROW))
 
+    def test_clients_that_came_to_nothing(self) -> None:
+        """
+        Handshakes that failed are counted, and connections without a PROXY header
+        by why.
+        """
+        self.assertEqual(0, self.value("client_handshakes_failed_total"))
+        self.counters.handshake_failed()
+        for reason in ("late", "untrusted", "late"):
+            self.counters.proxy_refused(reason)
+        self.assertEqual(1, self.value("client_handshakes_failed_total"))
+        name = "proxy_headers_refused_total"
+        self.assertEqual(2, self.value(name, reason="late"))
+        self.assertEqual(1, self.value(name, reason="untrusted"))
+
     def test_status_classes(self) -> None:
         """
         Each class of status has a row; no status, and unheard-of ones, have too.

@@ -145,6 +145,7 @@ class OperatingTests(SynchronousTestCase):
         counters.count(make_outcome(refusal=Refusal.LOOP))
         counters.pin_refused("orders", "orders-https", CANDIDATE, "not-pinned")
         counters.health = lambda: [("orders", "orders-https", 1, 0)]
+        counters.proxy_refused("late")
         shown = generate_latest(gateway.registry).decode()
         same: list[str] = []
         text = section(document("operating.md"), "Metrics")

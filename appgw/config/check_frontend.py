@@ -16,6 +16,7 @@ def frontend_findings(config: Config, places: Places) -> Iterator[Finding]:
     Judge listeners and error pages.
     """
     yield from _listeners(config, places)
+    yield from _proxied(config, places)
     yield from _error_pages(config)
 
 
@@ -32,6 +33,24 @@ def _listeners(config: Config, places: Places) -> Iterator[Finding]:
         if listener.protocol == "http" and listener.certificate is not None:
             yield Finding(key, "one", "none, as the protocol is http")
     yield from _bindings(config, places)
+
+
+def _proxied(config: Config, places: Places) -> Iterator[Finding]:
+    """
+    Only trusted proxies may say whose connection it is.
+    """
+    proxied = [name for name, one in config.listeners.items() if one.proxy_protocol]
+    if not proxied or not places.sound("trusted_proxies"):
+        return
+    if not config.trusted_proxies:
+        expected = "trusted_proxies besides, as nobody else's PROXY header is believed"
+        for name in proxied:
+            yield Finding(("listeners", name, "proxy_protocol"), "true", expected)
+    for index, network in enumerate(config.trusted_proxies):
+        if network.prefixlen == 0:
+            found = f"everybody, who may then speak for anybody at {proxied[0]!r}"
+            place = ("trusted_proxies", index)
+            yield Finding(place, found, "the addresses of your proxies", "warning")
 
 
 def _bindings(config: Config, places: Places) -> Iterator[Finding]:

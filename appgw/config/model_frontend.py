@@ -41,6 +41,8 @@ class Listener:
         certificate: name, https only.
         misdirected: ``route``: a Host that means another listener than the
             SNI did is routed when both have the same TLS demands.
+        proxy_protocol: each connection is a trusted proxy's, and begins with
+            a PROXY header that names the client.
         ambiguous_paths: ``allow``: ``%2f %5c %25XX`` pass, never decoded.
         custom_error_pages: by status, HTML in UTF-8, before the gateway's.
     """
@@ -51,6 +53,7 @@ class Listener:
     port: int
     host_names: tuple[str, ...] = ()
     certificate: str | None = None
+    proxy_protocol: bool = False
     misdirected: Literal["refuse", "route"] = "refuse"
     ambiguous_paths: Literal["refuse", "allow"] = "refuse"
     custom_error_pages: Mapping[int, bytes] = attrs.field(

@@ -12,7 +12,7 @@ from appgw.config.problems import Finding, Places
 
 _ALL_IPV4 = "0.0.0.0"  # noqa: S104 (compared with, not bound)
 _BOTH_FAMILIES = "::"
-_SOCKET_KEYS = ("protocol", "address", "port", "host_names")
+_SOCKET_KEYS = ("protocol", "address", "port", "host_names", "proxy_protocol")
 
 
 def clashes(config: Config, places: Places) -> Iterator[Finding]:
@@ -84,14 +84,15 @@ def _on_one_socket(listeners: list[Listener]) -> Iterator[Finding]:
     names: dict[str, str] = {}
     for listener in listeners:
         here = ("listeners", listener.name)
-        if listener.protocol != first.protocol:
-            found = f"{listener.protocol} {where}, where listener {first.name!r} has "
-            key = (*here, "protocol")
-            yield Finding(key, found + first.protocol, "one protocol on a port")
+        for key in ("protocol", "proxy_protocol"):
+            yours, theirs = _written(listener, key), _written(first, key)
+            if yours != theirs:
+                found = f"{yours} {where}, where listener {first.name!r} has {theirs}"
+                yield Finding((*here, key), found, f"one {key} on a port")
         if not listener.host_names and nameless is not None:
             found = f"none {where}, where listener {nameless!r} has none either"
-            key = (*here, "host_names")
-            yield Finding(key, found, "host names on all but one of them")
+            wanted = "host names on all but one of them"
+            yield Finding((*here, "host_names"), found, wanted)
         if not listener.host_names and nameless is None:
             nameless = listener.name
         for index, name in enumerate(listener.host_names):
@@ -100,3 +101,7 @@ def _on_one_socket(listeners: list[Listener]) -> Iterator[Finding]:
                 found = f"{name!r}, which listener {owner!r} has {where}"
                 place = (*here, "host_names", index)
                 yield Finding(place, found, "each host name once on a port")
+
+
+def _written(listener: Listener, key: str) -> str:
+    return str(getattr(listener, key)).lower()

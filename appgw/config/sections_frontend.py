@@ -10,7 +10,14 @@ from appgw.config import addresses, files, model, scalars
 from appgw.config.problems import KeyPath
 from appgw.config.scalars import UnfitError
 from appgw.config.shapes import Key, Reader, file, listing, mapping, section, text
-from appgw.config.vocabulary import DEFAULT_PORTS, NAME, PORT, PROTOCOL, name_of
+from appgw.config.vocabulary import (
+    DEFAULT_PORTS,
+    FLAG,
+    NAME,
+    PORT,
+    PROTOCOL,
+    name_of,
+)
 from appgw.refusal import Refusal
 
 _PEM_KEYS = ("certificate_file", "key_file")
@@ -74,6 +81,7 @@ _LISTENER: Final = {
     "port": Key(PORT),
     "host_names": Key(listing(text(addresses.site_name))),
     "certificate": Key(NAME),
+    "proxy_protocol": Key(FLAG),
     "misdirected": Key(text(scalars.one_of("refuse", "route"))),
     "ambiguous_paths": Key(text(scalars.one_of("refuse", "allow"))),
     "custom_error_pages": Key(_ERROR_PAGES),

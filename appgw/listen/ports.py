@@ -22,6 +22,7 @@ from appgw.listen.door import Door
 from appgw.listen.http1 import Channel
 from appgw.listen.sockets import bind
 from appgw.listen.tls import PortTLS
+from appgw.listen.trusted import Proxies
 from appgw.message import Arrival
 
 Key = tuple[str, int]
@@ -37,6 +38,7 @@ class Terms:
         scheme: ``http`` or ``https``.
         root: where the walk of each request begins.
         tls: None for plain http.
+        proxies: who may connect, and say for whom; None: clients themselves do.
         max_request_body: bytes.
         trusted_proxies: whose forwarding headers are believed.
         forgotten: tells of a connection that stands whether the listener it was
@@ -46,9 +48,24 @@ class Terms:
     scheme: str
     root: IResource
     tls: PortTLS | None = None
+    proxies: Proxies | None = None
     max_request_body: int
     trusted_proxies: tuple[Network, ...] = ()
     forgotten: Callable[[Arrival], bool] | None = None
+
+    def alike(self, other: Terms) -> bool:
+        """
+        Tell whether a connection begins in the same way on both.
+        """
+        proxied = self.proxies is not None
+        return self.scheme == other.scheme and proxied == (other.proxies is not None)
+
+    def distrust(self, transport: Any) -> bool:
+        """
+        Tell of a connection that stands whether its proxy is not one any more.
+        """
+        proxies = self.proxies
+        return proxies is not None and not proxies.trusts(transport.proxy[0])
 
 
 @attrs.define(eq=False)
@@ -70,7 +87,10 @@ class _Place:
         Take in those that wait, and everybody who comes.
         """
         if self.served is None:
-            port = ServerPort(reactor, self.listening, self.door, self.terms.tls)
+            terms = self.terms
+            port = ServerPort(
+                reactor, self.listening, self.door, terms.tls, terms.proxies
+            )
             port.startListening()
             self.served = port
 
@@ -178,11 +198,11 @@ class Ports:
         found = dict(reserved)
         for key, place in list(self._open.items()):
             wanted = terms.get(key)
-            if wanted is not None and wanted.scheme == place.terms.scheme:
+            if wanted is not None and wanted.alike(place.terms):
                 self._renew(place, wanted)
                 continue
             if wanted is not None:
-                # The socket goes on listening, for the other protocol.
+                # The socket goes on listening, for those who begin otherwise.
                 found[key] = place.listening.dup()
             del self._open[key]
             place.close()
@@ -205,11 +225,14 @@ class Ports:
         place.door.renew(terms.root, terms.max_request_body, terms.trusted_proxies)
         if place.served is not None:
             place.served.tls = terms.tls
-        if terms.forgotten is None:
-            return
-        self._dismissed.begin_draining()
+            place.served.proxies = terms.proxies
+        for transport in place.handshakes():
+            if terms.distrust(transport):
+                transport.abortConnection()
+        forgotten = terms.forgotten or (lambda _: False)
         for channel in list(place.door.channels):
-            if terms.forgotten(channel.arrival):
+            if forgotten(channel.arrival) or terms.distrust(channel.transport):
+                self._dismissed.begin_draining()
                 channel.move(self._dismissed)
 
     def _leave(self, place: _Place) -> None:

@@ -134,12 +134,14 @@ class PortTable:
 
     Attributes:
         sites: in order of their rules' priority.
+        proxy_protocol: connections begin with a PROXY header.
     """
 
     address: str
     port: int
     protocol: Protocol
     sites: tuple[Site, ...]
+    proxy_protocol: bool = False
     _by_authority: dict[bytes, Site | None] = attrs.field(
         factory=dict, init=False, repr=False
     )
@@ -214,12 +216,19 @@ class Table:
 def _port(sites: list[Site]) -> PortTable:
     first = sites[0].listener
     for site in sites:
-        if site.listener.protocol != first.protocol:
-            raise ValueError(
-                f"listeners {first.name} and {site.listener.name}"
-                " share a port but not its protocol"
-            )
-    return PortTable(first.address, first.port, first.protocol, tuple(sites))
+        for key in ("protocol", "proxy_protocol"):
+            if getattr(site.listener, key) != getattr(first, key):
+                raise ValueError(
+                    f"listeners {first.name} and {site.listener.name}"
+                    f" share a port but not its {key}"
+                )
+    return PortTable(
+        first.address,
+        first.port,
+        first.protocol,
+        tuple(sites),
+        first.proxy_protocol,
+    )
 
 
 def _site(config: Config, rule: Rule) -> Site:

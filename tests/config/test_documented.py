@@ -53,7 +53,7 @@ class ExampleTests(ConfigCase):
         The documented example is read without a warning.
         """
         config = self.sound(document("example.yaml"))
-        rules = ["shop", "partners", "plain-partners", "plain"]
+        rules = ["shop", "partners", "shop-by-balancer", "plain-partners", "plain"]
         self.assertEqual(list(config.rules), rules)
         settings = config.backend_settings["orders"]
         self.assertEqual(settings.pins, ("orders-2026", "orders-2027"))

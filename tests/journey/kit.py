@@ -32,6 +32,7 @@ from appgw.record import Outcome
 from appgw.testing import Issued, ServerTLS, make_certificate, server_context
 from tests.journey.recorded import Clock, Recorded
 from tests.journey.wire import Client, Conversation, Message, Truncated
+from tests.proxying import Introducing
 
 FRONT = make_certificate(["shop.example"])
 LEAF = make_certificate(["orders.internal"], ["127.0.0.1"])
@@ -284,12 +285,14 @@ class JourneyTests(TestCase):
         name: bytes | None = None,
         address: str | None = None,
         port: int = 0,
+        header: bytes = b"",
     ) -> Client:
         """
         Connect to the gateway, over TLS or in clear text.
 
         Args:
             port: as configured.
+            header: what a proxy between us says before all else.
         """
         address = address or (SECURE if secure else PLAIN)
         _, port = self.gateway.addresses()[address, port]
@@ -299,7 +302,7 @@ class JourneyTests(TestCase):
         if secure:
             factory = TLSMemoryBIOFactory(_Trusting(name), True, factory)
         endpoint = TCP4ClientEndpoint(reactor, address, port)
-        await endpoint.connect(factory)
+        await endpoint.connect(Introducing(header, factory))
 
         async def leave() -> None:
             client.reset()

@@ -55,6 +55,13 @@ class BuildTests(SynchronousTestCase):
             ValueError, table, listener("a"), listener("b", protocol="http")
         )
 
+    def test_one_beginning(self) -> None:
+        """All connections of a port begin with a PROXY header, or none does."""
+        proxied = attrs.evolve(listener("b"), proxy_protocol=True)
+        self.assertRaises(ValueError, table, listener("a"), proxied)
+        self.assertTrue(table(proxied).proxy_protocol)
+        self.assertFalse(table(listener("a")).proxy_protocol)
+
     def test_nowhere(self) -> None:
         """A rule that leads to no pool makes no table."""
         values = config(listener("a"))
