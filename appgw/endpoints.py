@@ -29,7 +29,12 @@ HANDSHAKE_TIMEOUT: Final = 10.0
 class ServerTerms(Protocol):
     """
     What a port asks of whoever decides on TLS for its clients.
+
+    Attributes:
+        curious: what clients begin with is kept.
     """
+
+    curious: bool
 
     def context(self) -> SSL.Context:
         """

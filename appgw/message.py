@@ -125,6 +125,9 @@ class Arrival:
         cipher: OpenSSL's name of the suite; empty for plain http.
         trusted: the address is among ``trusted_proxies``, and known to be
             the client's.
+        offered: OpenSSL's names of the suites that the client has offered, in its
+            order, with colons between them; only where a rewrite asks for them.
+        round_trip: of TCP, in microseconds; only where a rewrite asks for it.
     """
 
     address: str
@@ -135,3 +138,5 @@ class Arrival:
     tls_version: str = ""
     cipher: str = ""
     trusted: bool = False
+    offered: str = ""
+    round_trip: int = 0

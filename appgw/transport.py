@@ -34,6 +34,9 @@ from zope.interface import implementer
 from appgw.immediate import READS, Immediate, Plain
 from appgw.records import RECORD, Connection
 
+HELLO: Final = 4096
+"""Bytes of a client's first message that are looked at, where somebody asks."""
+
 # A read may have to write and a write to read: TLS 1.3 changes keys at any time.
 _WAITS: Final = (SSL.WantReadError, SSL.WantWriteError)
 
@@ -211,9 +214,13 @@ class TLSServer(_TLS, tcp.Server):
 
     The real protocol is built after the handshake; until then the port holds
     the connection in ``handshaking`` and the protocol does nothing.
+
+    Attributes:
+        hello: what the client began with, where the terms are curious.
     """
 
     server: Any
+    hello = b""
 
     def __init__(
         self,
@@ -233,6 +240,12 @@ class TLSServer(_TLS, tcp.Server):
         # Not yet: a write would end the handshake and send.
         self.connected = 0
         server.began(self)
+
+    def _handshake(self) -> Exception | None:
+        if self.terms.curious and not self.hello:
+            with contextlib.suppress(OSError):
+                self.hello = self.socket.recv(HELLO, socket.MSG_PEEK)
+        return super()._handshake()
 
     def _judge(self, tls: SSL.Connection) -> None:
         self.facts = self.terms.established(tls)

@@ -21,6 +21,8 @@ class _Wrapped:
     Terms of a port that any context will do for.
     """
 
+    curious = False
+
     def __init__(self, issued: Issued) -> None:
         self._context = server_context(issued)
 

@@ -5,17 +5,23 @@ A port as its channels know it: the root of its tree, its limits, its clients.
 from __future__ import annotations
 
 import math
+import socket
+import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from appgw.config.model import Network
+from appgw.listen.hello import names, offered
 from appgw.listen.http1 import Channel
 from appgw.listen.trusted import among, plain_address
 from appgw.message import Arrival
+
+_TCPI_RTT: Final = 68
+"""Where Linux's struct tcp_info has the round trip, in microseconds."""
 
 
 class Door(Factory):
@@ -28,6 +34,7 @@ class Door(Factory):
         root: the resource that a request's walk begins at.
         max_request_body: bytes.
         trusted_proxies: whose forwarding headers are believed.
+        curious: it is of interest what only clients' sockets can tell.
         draining: each connection ends after the request under way, or the next
             one if that comes within moments.
         drained_since: when that began, in seconds of the clock.
@@ -40,6 +47,7 @@ class Door(Factory):
     log = Logger()
 
     noisy = False
+    curious = False
     draining = False
     drained_since = 0.0
     most: float = math.inf
@@ -78,9 +86,15 @@ class Door(Factory):
         # Through a proxy that has named nobody come others' words, not its own.
         named = getattr(transport, "named", True)
         trusted = named and among(address, self.trusted_proxies)
+        round_trip = _round_trip(transport.socket) if self.curious else 0
         if facts is None:
             return Arrival(
-                address, transport.client[1], self.port, self.scheme, trusted=trusted
+                address,
+                transport.client[1],
+                self.port,
+                self.scheme,
+                trusted=trusted,
+                round_trip=round_trip,
             )
         return Arrival(
             address,
@@ -91,18 +105,25 @@ class Door(Factory):
             facts.version,
             facts.cipher,
             trusted,
+            names(offered(transport.hello), transport.tls) if self.curious else "",
+            round_trip,
         )
 
     def renew(
-        self, root: IResource, max_request_body: int, trusted: tuple[Network, ...]
+        self,
+        root: IResource,
+        max_request_body: int,
+        trusted: tuple[Network, ...],
+        curious: bool = False,
     ) -> None:
         """
         Serve on other terms from the next request on.
         """
         self.root = root
         self.max_request_body = max_request_body
-        if trusted != self.trusted_proxies:
+        if (trusted, curious) != (self.trusted_proxies, self.curious):
             self.trusted_proxies = trusted
+            self.curious = curious
             for channel in self.channels:
                 channel.arrival = self.arrival(channel.transport)
 
@@ -126,3 +147,15 @@ class Door(Factory):
         """
         self.draining = True
         self.drained_since = self.seconds()
+
+
+def _round_trip(connection: socket.socket) -> int:
+    """
+    Return how long a packet and its receipt take, in microseconds.
+    """
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTT + 4)
+    except OSError:
+        return 0  # it has gone already
+    microseconds: int = struct.unpack_from("I", info, _TCPI_RTT)[0]
+    return microseconds

@@ -41,6 +41,7 @@ class Terms:
         proxies: who may connect, and say for whom; None: clients themselves do.
         max_request_body: bytes.
         trusted_proxies: whose forwarding headers are believed.
+        curious: rewrites ask of clients what only their sockets can tell.
         forgotten: tells of a connection that stands whether the listener it was
             made to is there no more; None: all of them are.
     """
@@ -51,6 +52,7 @@ class Terms:
     proxies: Proxies | None = None
     max_request_body: int
     trusted_proxies: tuple[Network, ...] = ()
+    curious: bool = False
     forgotten: Callable[[Arrival], bool] | None = None
 
     def alike(self, other: Terms) -> bool:
@@ -222,7 +224,9 @@ class Ports:
 
     def _renew(self, place: _Place, terms: Terms) -> None:
         place.terms = terms
-        place.door.renew(terms.root, terms.max_request_body, terms.trusted_proxies)
+        place.door.renew(
+            terms.root, terms.max_request_body, terms.trusted_proxies, terms.curious
+        )
         if place.served is not None:
             place.served.tls = terms.tls
             place.served.proxies = terms.proxies

@@ -71,7 +71,12 @@ class PortTLS:
         certificate_for: the name of the certificate for an SNI, or for None;
             another function may take its place.
         failed: told of each handshake that came to nothing.
+
+    Attributes:
+        curious: see ``ServerTerms``.
     """
+
+    curious = False
 
     def __init__(
         self,
