@@ -237,12 +237,13 @@ class JsonLines:
         """
         head, upstream = outcome.head or NO_HEAD, outcome.upstream_target
         path, query, words = head.path, head.query, self._words
-        if query is None:
-            original, arguments = quoted(path), '""'
-            wanted = original if upstream in (b"", path) else quoted(upstream)
+        if query is None and upstream in (b"", path):
+            original = wanted = quoted(path)
+            arguments = '""'
         else:
-            original, arguments = quoted(head.target), quoted(query)
-            wanted = quoted(upstream.partition(b"?")[0] or path)
+            target = head.target
+            asked, _, query = (upstream or target).partition(b"?")
+            original, wanted, arguments = quoted(target), quoted(asked), quoted(query)
         return (
             f'"httpMethod":{words[head.method]},'
             f'"originalRequestUriWithArgs":{original},"requestUri":{wanted},'

@@ -50,6 +50,7 @@ class Build:
             tls = self.terms[key].tls
             if tls is not None:
                 tls.certificate_for = shown
+                tls.curious = self.table.ports[key].curious
 
     def renew(self) -> None:
         """
@@ -94,6 +95,7 @@ def build(
             proxies=_proxies(config, port, counters.proxy_refused),
             max_request_body=config.max_request_body,
             trusted_proxies=config.trusted_proxies,
+            curious=port.curious,
             forgotten=_forgotten(before, key, port),
         )
         for key, port in table.ports.items()
@@ -131,10 +133,12 @@ def _tls(
         # Contexts that would be the same keep the sessions of their clients.
         return tls
     try:
-        return PortTLS(certificates, shown[key], handshake_failed)
+        tls = PortTLS(certificates, shown[key], handshake_failed)
     except (SSL.Error, ValueError) as error:
         told = ", ".join(sorted(names))
         raise ValueError(f"certificate {told}: cannot be used: {error}") from error
+    tls.curious = table.ports[key].curious
+    return tls
 
 
 def _proxies(

@@ -39,6 +39,7 @@ from appgw.means import (
     allowed,
     begun,
     fields_of_answer,
+    fields_of_interim,
     fields_of_request,
     refuse,
     why_not,
@@ -261,16 +262,13 @@ class Exchange(Life):
         Write the head of the answer, with what came of its body.
         """
         means, outcome = self._means, self.outcome
-        headers = fields_of_answer(head, means.date(outcome.began_wall))
-        head.headers, now = headers, means.seconds()
+        date, affinity = means.date(outcome.began_wall), self._affinity
+        head.headers = fields_of_answer(self, head, date, affinity)
+        now = means.seconds()
         outcome.server_status = outcome.status = head.status
         outcome.first_byte_time = now - self._asked
         outcome.answered = self._moved = now
         outcome.content_type = value_of(head.headers, b"content-type")
-        candidate = outcome.candidate
-        if candidate is not None and candidate.cookie:
-            secure = outcome.arrival.scheme == "https"
-            headers.extend(candidate.set_cookies(self._affinity, secure=secure))
         trailers = allowed(stream.trailers) if ended else None
         if ended:
             self._done_with(stream)
@@ -371,10 +369,10 @@ class Exchange(Life):
         """
         Pass on an interim response; it stops no clock.
         """
-        head.headers = fields_of_answer(head, b"")
         try:
+            head.headers = fields_of_interim(self, head)
             self.request.inform(head)
-        except BadField:
+        except (BadField, Refused):
             self._throw(Refused(Refusal.BAD_ANSWER))
 
     def answer(self, head: ResponseHead, body: bytes, ended: bool) -> None:

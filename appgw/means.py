@@ -11,6 +11,7 @@ import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from appgw.backend.affinity import FieldLines
 from appgw.backend.connections import Connections
 from appgw.backend.diagnosis import OUR_OWN
 from appgw.backend.pool import Candidate, Pool
@@ -18,12 +19,15 @@ from appgw.backend.stream import Stream
 from appgw.backend.trust import PinRefused
 from appgw.listen.answers import page
 from appgw.listen.request import Request, trailer_allowed
-from appgw.message import Headers, ResponseHead
+from appgw.message import Headers, ResponseHead, value_of
 from appgw.record import Outcome
 from appgw.refusal import Refusal
 from appgw.route.decide import Forward
 from appgw.route.forwarded import request_headers, response_headers
+from appgw.route.patterns import TooManySteps
+from appgw.route.rewrite import Rewritten
 from appgw.route.table import Way
+from appgw.route.templates import Unrewritable
 
 _log = Logger()
 
@@ -46,6 +50,8 @@ IDEMPOTENT: Final = frozenset(
 """RFC 9110, 9.2.2."""
 
 EXPECT: Final = (b"Expect", b"100-continue")
+
+_NONE: Final[FieldLines] = ()
 
 
 class Refused(Exception):  # noqa: N818 - says what happened
@@ -172,22 +178,71 @@ def fields_of_request(asking: _Asking, for_port: bool) -> Headers:
     host, candidate = head.authority, outcome.candidate
     if candidate is not None and candidate.host is not None:
         host = candidate.host
-    target = asking.decision.path
-    if head.query is not None:
-        target = b"%b?%b" % (target, head.query)
-    outcome.upstream_target, outcome.upstream_host = target, host
+    target, rewritten = asking.decision.path, asking.decision.rewritten
+    query = head.query if rewritten is None else rewritten.query
+    if query is not None:
+        target = b"%b?%b" % (target, query)
     trace_id = outcome.trace_id.encode()
-    return request_headers(head, outcome.arrival, host, trace_id, for_port)
+    fields = request_headers(head, outcome.arrival, host, trace_id, for_port)
+    if rewritten is not None:
+        fields = rewritten.request_fields(fields)
+        host = value_of(fields, b"host")
+    outcome.upstream_target, outcome.upstream_host = target, host
+    return fields
 
 
-def fields_of_answer(head: ResponseHead, date: bytes) -> Headers:
+def fields_of_answer(
+    asking: _Asking, head: ResponseHead, date: bytes, affinity: bytes | None
+) -> Headers:
     """
-    Choose what of a backend's answer is for the client.
+    Put together what the client is answered.
 
     Args:
-        date: added where the backend has sent none; empty: none is.
+        head: of the backend's answer.
+        date: added where the backend has sent none.
+        affinity: what the request had of our cookie.
+
+    Raises:
+        Refused: the rules of its route make something of it that cannot be sent.
     """
-    return response_headers(head, date)
+    fields = response_headers(head, date)
+    candidate, ours = asking.outcome.candidate, _NONE
+    if candidate is not None and candidate.cookie:
+        secure = asking.outcome.arrival.scheme == "https"
+        ours = candidate.set_cookies(affinity, secure=secure)
+        fields.extend(ours)
+    rewritten = asking.decision.rewritten
+    if rewritten is not None:
+        fields = _rewritten(rewritten, head, fields, ours, final=True)
+    return fields
+
+
+def fields_of_interim(asking: _Asking, head: ResponseHead) -> Headers:
+    """
+    Choose what of an interim response is for the client.
+
+    Raises:
+        Refused: the rules of its route make something of it that cannot be sent.
+    """
+    fields, rewritten = response_headers(head), asking.decision.rewritten
+    if rewritten is not None:
+        fields = _rewritten(rewritten, head, fields, _NONE, final=False)
+    return fields
+
+
+def _rewritten(
+    rewritten: Rewritten,
+    head: ResponseHead,
+    fields: Headers,
+    ours: FieldLines,
+    *,
+    final: bool,
+) -> Headers:
+    try:
+        return rewritten.answer_fields(head, fields, ours, final=final)
+    except (Unrewritable, TooManySteps) as error:
+        _log.warn("An answer could not be rewritten: {why}", why=error)
+        raise Refused(Refusal.BAD_ANSWER) from error
 
 
 def allowed(trailers: Headers | None) -> Headers | None:

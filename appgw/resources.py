@@ -223,7 +223,8 @@ class PortResource(_Branch):
             site = self._meant(request.head)
             request.decision = Refuse(refusal, site)
             return self.answers[site]
-        decision = decide(self.table, request.head, request.arrival.server_name)
+        arrival = request.arrival
+        decision = decide(self.table, request.head, arrival.server_name, arrival)
         request.decision = decision
         if decision.__class__ is Forward:
             return self.by_route[decision.route]

@@ -80,7 +80,7 @@ def spoilt(octets: bytes) -> Outcome:
     Return an outcome with *octets* wherever a client chooses them.
     """
     head = make_head(octets, method=octets, authority=octets, path=octets, query=octets)
-    return make_outcome(head=head, upstream_target=octets)
+    return make_outcome(head=head, upstream_target=b"/?" + octets)
 
 
 class JsonLinesTests(SynchronousTestCase):
@@ -136,6 +136,23 @@ class JsonLinesTests(SynchronousTestCase):
         properties = self.read(upstream_target=b"/v2/12")
         self.assertEqual("/orders/12", properties["originalRequestUriWithArgs"])
         self.assertEqual("/v2/12", properties["requestUri"])
+
+    def test_rewritten_query(self) -> None:
+        """
+        RequestQuery is what the backend was asked for: another query, or none; the
+        client's own where no backend was asked.
+        """
+        for query, upstream, told in (
+            (None, b"/12?a=1", ["/12", "a=1"]),
+            (b"a=1", b"/12?b=2?c", ["/12", "b=2?c"]),
+            (b"a=1", b"/12", ["/12", ""]),
+            (b"a=1", b"", ["/orders/12", "a=1"]),
+            (None, b"", ["/orders/12", ""]),
+        ):
+            head = make_head(query=query)
+            properties = self.read(head=head, upstream_target=upstream)
+            names = ("requestUri", "requestQuery")
+            self.assertEqual(told, [properties[name] for name in names])
 
     def test_nothing_but_an_arrival(self) -> None:
         """

@@ -31,6 +31,7 @@ LAYERS = (
         "appgw.config.model",
         "appgw.config.model_backends",
         "appgw.config.model_frontend",
+        "appgw.config.model_rewrites",
         "appgw.config.model_routing",
     ),
     (

@@ -11,6 +11,7 @@ from appgw.config.certificates import certificate_findings
 from appgw.config.check_backends import backend_findings
 from appgw.config.check_frontend import frontend_findings
 from appgw.config.check_redirects import redirect_findings
+from appgw.config.check_rewrites import rewrite_findings
 from appgw.config.check_routing import routing_findings
 from appgw.config.model import Config
 from appgw.config.ports import clashes
@@ -35,6 +36,7 @@ def check(config: Config, places: Places, now: datetime.datetime) -> list[Proble
         *clashes(config, places),
         *routing_findings(config, places),
         *redirect_findings(config, places),
+        *rewrite_findings(config, places),
         *backend_findings(config, places),
         *certificate_findings(config, places, now),
     ]

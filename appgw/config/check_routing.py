@@ -58,6 +58,8 @@ def _destinations(config: Config, places: Places) -> Iterator[Finding]:
         here: KeyPath = ("rules", name)
         if not _whole(places, here, "url_path_map"):
             continue
+        if rule.url_path_map is not None and _leads_nowhere(rule.destination):
+            continue
         if (rule.destination is None) == (rule.url_path_map is None):
             yield _not_one(here, rule.destination, rule.url_path_map)
     for here, there in destinations(config):
@@ -68,6 +70,15 @@ def _destinations(config: Config, places: Places) -> Iterator[Finding]:
         partly = there.pool is not None or there.backend_settings is not None
         if pooled == (there.redirect is not None) or partly != pooled:
             yield _not_one(here, there)
+
+
+def _leads_nowhere(there: Destination | None) -> bool:
+    """
+    Tell whether it says but how requests are rewritten on their way.
+    """
+    return there is not None and there == Destination(
+        rewrite_rule_set=there.rewrite_rule_set
+    )
 
 
 def _whole(places: Places, here: KeyPath, *more: str) -> bool:

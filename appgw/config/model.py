@@ -27,6 +27,15 @@ from appgw.config.model_backends import (
     TrustedRoot,
 )
 from appgw.config.model_frontend import Certificate, Listener, Network, Protocol
+from appgw.config.model_rewrites import (
+    ActionSet,
+    HeaderConfiguration,
+    HeaderValueMatcher,
+    RewriteCondition,
+    RewriteRule,
+    RewriteRuleSet,
+    UrlConfiguration,
+)
 from appgw.config.model_routing import (
     Destination,
     PathRule,
@@ -39,6 +48,7 @@ __all__ = [
     "DEFAULT_PROBE",
     "WELL_KNOWN",
     "AccessLog",
+    "ActionSet",
     "Admin",
     "Affinity",
     "BackendSettings",
@@ -46,6 +56,8 @@ __all__ = [
     "Config",
     "ConnectionDraining",
     "Destination",
+    "HeaderConfiguration",
+    "HeaderValueMatcher",
     "Listener",
     "Member",
     "Network",
@@ -56,9 +68,13 @@ __all__ = [
     "ProbeMatch",
     "Protocol",
     "Redirect",
+    "RewriteCondition",
+    "RewriteRule",
+    "RewriteRuleSet",
     "Rule",
     "Status",
     "TrustedRoot",
+    "UrlConfiguration",
     "UrlPathMap",
 ]
 
@@ -135,6 +151,7 @@ class Config:
     probes: Mapping[str, Probe] = attrs.field(factory=dict)
     url_path_maps: Mapping[str, UrlPathMap] = attrs.field(factory=dict)
     redirects: Mapping[str, Redirect] = attrs.field(factory=dict)
+    rewrite_rule_sets: Mapping[str, RewriteRuleSet] = attrs.field(factory=dict)
     access_log: AccessLog | None = None
     admin: Admin | None = None
     status: Status | None = None

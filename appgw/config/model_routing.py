@@ -14,11 +14,15 @@ class Destination:
     """
     Where a rule, a path rule or a default leads: a pool with its settings, or
     a redirect; never both.
+
+    Attributes:
+        rewrite_rule_set: what is changed on the way to the pool and back.
     """
 
     pool: str | None = None
     backend_settings: str | None = None
     redirect: str | None = None
+    rewrite_rule_set: str | None = None
 
 
 @attrs.frozen(kw_only=True)

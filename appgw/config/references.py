@@ -24,6 +24,7 @@ _CALLED = {
     "listeners": "a listener",
     "url_path_maps": "a URL path map",
     "redirects": "a redirect",
+    "rewrite_rule_sets": "a rewrite rule set",
 }
 
 
@@ -81,6 +82,8 @@ def references(config: Config) -> Iterator[Reference]:
         yield (*here, "pool"), "pools", there.pool
         yield (*here, "backend_settings"), "backend_settings", there.backend_settings
         yield (*here, "redirect"), "redirects", there.redirect
+        rewrites = (*here, "rewrite_rule_set")
+        yield rewrites, "rewrite_rule_sets", there.rewrite_rule_set
     for name, redirect in config.redirects.items():
         here = ("redirects", name, "target_listener")
         yield here, "listeners", redirect.target_listener

@@ -16,6 +16,7 @@ from appgw.config import addresses, files, model, scalars
 from appgw.config.problems import WHOLE_FILE, KeyPath, quoted
 from appgw.config.sections_backends import BACKENDS
 from appgw.config.sections_frontend import FRONTEND
+from appgw.config.sections_rewrites import REWRITES
 from appgw.config.sections_routing import ROUTING
 from appgw.config.shapes import (
     BROKEN,
@@ -94,6 +95,7 @@ _CONFIG: Final = {
     **BACKENDS,
     **FRONTEND,
     **ROUTING,
+    **REWRITES,
     "access_log": Key(group(_ACCESS_LOG, _access_log)),
     "admin": Key(group(_ADMIN, _admin)),
     "status": Key(group(_STATUS, plain(model.Status))),

@@ -15,6 +15,7 @@ _DESTINATION: Final = {
     "pool": Key(NAME),
     "backend_settings": Key(NAME),
     "redirect": Key(NAME),
+    "rewrite_rule_set": Key(NAME),
 }
 
 

@@ -8,6 +8,7 @@ then our own are written.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from appgw.message import Arrival, Headers, RequestHead, ResponseHead
@@ -40,6 +41,10 @@ _VIA: Final = {
     (1, 0): (b"Via", b"1.0 " + PSEUDONYM),
     (1, 1): (b"Via", b"1.1 " + PSEUDONYM),
 }
+
+_WITH_PORT: Final = re.compile(
+    rb"\A(?:([0-9]+(?:\.[0-9]+){3}):[0-9]+|\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?)\Z"
+)
 
 _Apart = list[tuple[Kind, tuple[bytes, bytes]]]
 
@@ -112,6 +117,18 @@ def response_headers(head: ResponseHead, date: bytes = b"") -> Headers:
     if date:
         lines.append((b"Date", date))
     return lines
+
+
+def forwarded_for(headers: Headers, arrival: Arrival) -> bytes:
+    """
+    Return what X-Forwarded-For says of a request, all ports left out.
+    """
+    client = _address(arrival, with_port=False)
+    if not arrival.trusted:
+        return client
+    before = [value for name, value in headers if REQUEST[name] is Kind.FORWARDED_FOR]
+    entries = [entry.strip() for entry in _chain(before, client).split(b",")]
+    return b", ".join(_WITH_PORT.sub(rb"\1\2", entry) for entry in entries)
 
 
 def hops_left(headers: Headers) -> int | None:
@@ -197,15 +214,22 @@ def _origin(
     scheme, port = _SCHEMES[arrival.scheme], b"%d" % arrival.local_port
     if not apart or not arrival.trusted:
         return client, scheme, port
-    chain = [line[1] for kind, line in apart if kind is Kind.FORWARDED_FOR]
-    before = _shortened(b", ".join(value for value in chain if value))
+    before = [line[1] for kind, line in apart if kind is Kind.FORWARDED_FOR]
     schemes = [line[1] for kind, line in apart if kind is Kind.FORWARDED_PROTO]
     if len(schemes) == 1 and schemes[0].lower() in (b"http", b"https"):
         scheme = schemes[0].lower()
     ports = [line[1] for kind, line in apart if kind is Kind.FORWARDED_PORT]
     if len(ports) == 1 and ports[0].isdigit() and 1 <= _count(ports[0]) <= 65535:
         port = b"%d" % _count(ports[0])
-    return (before + b", " + client if before else client), scheme, port
+    return _chain(before, client), scheme, port
+
+
+def _chain(before: list[bytes], client: bytes) -> bytes:
+    """
+    Extend what a trusted peer has sent as X-Forwarded-For.
+    """
+    text = _shortened(b", ".join(value for value in before if value))
+    return text + b", " + client if text else client
 
 
 def _shortened(chain: bytes) -> bytes:

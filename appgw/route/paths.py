@@ -17,6 +17,9 @@ import attrs
 _UNRESERVED: Final = (string.ascii_letters + string.digits + "-._~").encode()
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _ALLOWED: Final = _VISIBLE.translate(None, b"#?\\")
+QUERY: Final = re.compile(rb'[!"$-~]*+')
+"""Visible bytes but ``#``; what they mean is the backend's business."""
+
 _PLAIN: Final = re.compile(rb"/[!\"$&->@-\[\]-~]*")
 """Allowed bytes but ``%``; an expression for segments, too, would need possessive
 groups, and those match too much before Python 3.11.5 (gh-106052)."""
@@ -108,6 +111,17 @@ def _without_dot_segments(path: bytes) -> bytes:
     return b"/" + b"/".join(kept)
 
 
+def visible(text: str) -> str:
+    """
+    Return a path or query from a configuration, where it need not be escaped,
+    with escapes for spaces and all that isn't ASCII.
+    """
+    return "".join(
+        chr(byte) if byte < 0x7F and byte != 0x20 else f"%{byte:02X}"
+        for byte in text.encode()
+    )
+
+
 def _configured(path: str, text: str) -> bytes:
     """
     Read a path from a configuration, where it need not be escaped.
@@ -116,12 +130,8 @@ def _configured(path: str, text: str) -> bytes:
         path: what to read.
         text: what somebody wrote, for the error.
     """
-    raw = b"".join(
-        bytes((byte,)) if byte in _VISIBLE else b"%%%02X" % byte
-        for byte in path.encode()
-    )
     try:
-        return read_path(raw, True)
+        return read_path(visible(path).encode(), True)
     except BadPath as error:
         raise BadPath(f"{text!r}: {error}") from error
 

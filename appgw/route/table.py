@@ -26,6 +26,11 @@ from appgw.config.model import (
 from appgw.route.listeners import HostNames, host_of, listener_for, without_dot
 from appgw.route.paths import PathPattern, read_override
 from appgw.route.redirect import Aim
+from appgw.route.rewrite import RewriteRuleSet
+from appgw.route.variables import OF_SOCKETS
+
+Sets = Mapping[str, RewriteRuleSet]
+"""Rewrite rule sets, by name."""
 
 _REMEMBERED: Final = 1024
 """Names that a port keeps the answer for; then it starts anew."""
@@ -63,11 +68,14 @@ class Route(_Way):
     Attributes:
         pool: the name of the pool.
         override: the settings' path override as ``read_override`` returns it.
+        rewrites: what its requests and their answers are changed by; of several
+            routes with the same set it is the same value.
     """
 
     pool: str
     settings: BackendSettings
     override: bytes | None
+    rewrites: RewriteRuleSet | None = None
 
     @property
     def names(self) -> tuple[str, str, str, str]:
@@ -169,6 +177,16 @@ class PortTable:
             self._by_authority[authority] = site
             return site
 
+    @property
+    def curious(self) -> bool:
+        """
+        Whether rewrites ask of clients what only their sockets can tell.
+        """
+        ways = (way for site in self.sites for way in (*site.routes, site.default))
+        sets = {way.rewrites for way in ways if isinstance(way, Route)}
+        asked = (name for one in sets if one is not None for name in one.variables())
+        return any(name in OF_SOCKETS for name in asked)
+
     def presented_for(self, server_name: str | None) -> Site:
         """
         Return the site whose certificate a client is shown.
@@ -206,8 +224,12 @@ class Table:
             ValueError: something in it cannot be routed by.
         """
         sites: dict[tuple[str, int], list[Site]] = {}
+        sets = {
+            name: RewriteRuleSet.parse(one)
+            for name, one in config.rewrite_rule_sets.items()
+        }
         for rule in sorted(config.rules.values(), key=lambda rule: rule.priority):
-            site = _site(config, rule)
+            site = _site(config, rule, sets)
             key = (site.listener.address, site.listener.port)
             sites.setdefault(key, []).append(site)
         return cls({key: _port(found) for key, found in sites.items()})
@@ -231,7 +253,7 @@ def _port(sites: list[Site]) -> PortTable:
     )
 
 
-def _site(config: Config, rule: Rule) -> Site:
+def _site(config: Config, rule: Rule, sets: Sets) -> Site:
     listener = config.listeners[rule.listener]
     routes: list[Way] = []
     default = rule.destination
@@ -241,16 +263,15 @@ def _site(config: Config, rule: Rule) -> Site:
         for path_rule in path_map.path_rules:
             for text in path_rule.paths:
                 pattern = PathPattern.parse(text)
-                routes.append(
-                    _way(config, rule, path_rule.name, path_rule.destination, pattern)
-                )
+                to = path_rule.destination
+                routes.append(_way(config, rule, path_rule.name, to, pattern, sets))
     return Site(
         listener=listener,
         rule=rule,
         host_names=HostNames.parse(listener.host_names),
         routes=tuple(routes),
         paths=_paths(routes),
-        default=_way(config, rule, None, default, None),
+        default=_way(config, rule, None, default, None, sets),
         allow_ambiguous=listener.ambiguous_paths == "allow",
     )
 
@@ -261,6 +282,7 @@ def _way(
     path_rule: str | None,
     destination: Destination | None,
     pattern: PathPattern | None,
+    sets: Sets,
 ) -> Way:
     place: dict[str, Any] = {
         "listener": config.listeners[rule.listener],
@@ -276,8 +298,14 @@ def _way(
     if there.pool is None or there.backend_settings is None:
         raise ValueError(f"rule {rule.name} leads to no pool")
     settings = config.backend_settings[there.backend_settings]
-    override = None if settings.path is None else read_override(settings.path)
-    return Route(**place, pool=there.pool, settings=settings, override=override)
+    name = there.rewrite_rule_set
+    return Route(
+        **place,
+        pool=there.pool,
+        settings=settings,
+        override=None if settings.path is None else read_override(settings.path),
+        rewrites=None if name is None else sets[name],
+    )
 
 
 def _paths(routes: Iterable[Way]) -> re.Pattern[bytes] | None:

@@ -11,6 +11,7 @@ from appgw.config import (
     sections,
     sections_backends,
     sections_frontend,
+    sections_rewrites,
     sections_routing,
 )
 from appgw.config.shapes import Key
@@ -69,6 +70,7 @@ def every_key() -> set[str]:
             sections,
             sections_backends,
             sections_frontend,
+            sections_rewrites,
             sections_routing,
         )
         for value in vars(module).values()
