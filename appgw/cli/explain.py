@@ -10,15 +10,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import attrs
 import click
 
 from appgw.backend.presented import is_address
 from appgw.cli.telling import decided, other_listeners, other_path_rules, sent, site_of
+from appgw.cli.telling_rewrites import answer_rewrites
 from appgw.config.model import Config
 from appgw.config.read import ConfigError, read
-from appgw.message import Arrival, RequestHead, values_of
+from appgw.message import Arrival, RequestHead, ResponseHead, values_of
 from appgw.route.decide import Forward, Redirect, Refuse, decide
 from appgw.route.listeners import BadHost, host_of
 from appgw.route.table import PortTable, Table
@@ -116,6 +118,16 @@ def ask(url: str, fields: Iterable[str], method: str, client: str) -> Question:
     return Question(head=head, host=host, port=port, client=client)
 
 
+def answer(status: int = 200, fields: Iterable[str] = ()) -> ResponseHead:
+    """
+    Make up an answer of a backend.
+
+    Raises:
+        QuestionError: no backend could give it.
+    """
+    return ResponseHead(status, b"", [_field(text) for text in fields])
+
+
 def _host_and_port(authority: bytes, default: int) -> tuple[str, int]:
     try:
         host = host_of(authority)
@@ -163,9 +175,14 @@ def port_for(table: Table, question: Question) -> PortTable:
     return port
 
 
-def explained(config: Config, question: Question) -> tuple[list[str], bool]:
+def explained(
+    config: Config, question: Question, answered: ResponseHead | None = None
+) -> tuple[list[str], bool]:
     """
     Explain what a configuration makes of a request.
+
+    Args:
+        answered: what a backend would say to it; None: 200, and nothing else.
 
     Returns:
         The lines to print, and whether the request would be refused.
@@ -179,12 +196,14 @@ def explained(config: Config, question: Question) -> tuple[list[str], bool]:
         raise QuestionError(str(error)) from error
     port = port_for(table, question)
     head, arrival = question.head, question.arrival(config)
-    decision = decide(port, head, arrival.server_name)
+    decision = decide(port, head, arrival.server_name, arrival)
     site = site_of(port, decision)
-    lines = list(decided(decision, head.path))
+    lines = list(decided(decision, head, arrival))
     others = list(other_listeners(config, port, site, head.authority))
     if isinstance(decision, Forward):
         lines += sent(config, decision, head, arrival)
+        if decision.rewritten is not None:
+            lines += answer_rewrites(decision.rewritten, answered or answer())
     if isinstance(decision, Forward | Redirect) and site is not None:
         others += other_path_rules(decision, site, head.path)
     if others:
@@ -198,24 +217,28 @@ def explained(config: Config, question: Question) -> tuple[list[str], bool]:
 @click.option("-H", "--header", "fields", multiple=True, metavar="'NAME: VALUE'")
 @click.option("-X", "--request", "method", default="GET", metavar="METHOD")
 @click.option("--from", "client", default="192.0.2.1", metavar="ADDRESS")
+@click.option("--status", default=200, type=click.IntRange(100, 599))
+@click.option("--answer", "answered", multiple=True, metavar="'NAME: VALUE'")
 @click.pass_context
 def explain(
     context: click.Context,
+    /,
     path: str,
-    url: str,
-    fields: tuple[str, ...],
-    method: str,
-    client: str,
+    status: int,
+    answered: tuple[str, ...],
+    **asked: Any,
 ) -> None:
     """
     Say what becomes of a request, and why nothing else does.
 
     FILE is the configuration. Nothing is sent. A Host among the headers takes
-    the place of the URL's in the request, but not in the handshake. The exit
-    code is 1 for a request that would be refused.
+    the place of the URL's in the request, but not in the handshake. What is
+    rewritten in the answer is told of one with the given status and headers. The
+    exit code is 1 for a request that would be refused.
     """
     try:
-        lines, refused = explained(read(path), ask(url, fields, method, client))
+        question, given = ask(**asked), answer(status, answered)
+        lines, refused = explained(read(path), question, given)
     except (QuestionError, ConfigError) as error:
         lines, refused = str(error).splitlines(), True
     for line in lines:

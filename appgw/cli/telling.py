@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 from appgw.backend.targets import host_for, target_for
+from appgw.cli.telling_rewrites import request_rewrites
 from appgw.config.model import Config, Listener, Member, Pin
 from appgw.message import Arrival, RequestHead
 from appgw.refusal import Refusal
-from appgw.route.decide import Answer, Decision, Forward, Redirect, Refuse
+from appgw.route.decide import Answer, Decision, Forward, Redirect, Refuse, rewrite
 from appgw.route.forwarded import request_headers
 from appgw.route.listeners import BadHost, host_of
 from appgw.route.paths import BadPath, read_path
+from appgw.route.rewrite import Rewritten
 from appgw.route.table import PortTable, Route, Site, Way
+from appgw.route.templates import Unrewritable
 
 _TRACE_ID = b"(32 hex digits, new for each request)"
 
@@ -29,52 +32,78 @@ _REASONS = {
     Refusal.MISDIRECTED: "the server name of the handshake is another listener's",
     Refusal.LOOP: "Via tells that the request has been here twice",
     Refusal.REDIRECT_LOOP: "it would be redirected to itself",
+    Refusal.HEAD_TOO_LARGE: "its rewrite rules would take too long to match",
 }
 
 
-def decided(decision: Decision, path: bytes) -> Iterator[str]:
+def decided(decision: Decision, head: RequestHead, arrival: Arrival) -> Iterator[str]:
     """
-    Say what was decided about a request with this path, not yet read.
+    Say what was decided about a request.
     """
+    path = head.path
     if isinstance(decision, Refuse):
         refusal, site = decision.refusal, decision.site
-        yield f"refused    {refusal.status} {refusal.phrase}: {_why(decision, path)}"
+        why = _why(decision, head, arrival)
+        yield f"refused    {refusal.status} {refusal.phrase}: {why}"
         if site is not None:
             yield f"listener   {_told_listener(site.listener)}"
     elif isinstance(decision, Answer):
         yield f"answered   {decision.status} here: Max-Forwards lets it go no further"
         yield f"listener   {_told_listener(decision.site.listener)}"
     elif isinstance(decision, Redirect):
-        yield from _told_way(decision.route, path)
+        yield from _told_way(decision.route, path, decision.rewritten)
         redirect, status = decision.route.redirect, HTTPStatus(decision.status)
         yield f"redirect   {redirect.name} ({redirect.type})"
         yield f"answered   {status.value} {status.phrase} here"
         yield f"location   {_text(decision.location)}"
+        if decision.rewritten is not None:
+            ambiguous = _ambiguous(decision.route.listener)
+            yield from request_rewrites(decision.rewritten, head.headers, ambiguous)
     else:
-        yield from _told_way(decision.route, path)
+        yield from _told_way(decision.route, path, decision.rewritten)
         yield f"pool       {decision.route.pool}"
         yield f"settings   {_told_settings(decision.route)}"
 
 
-def _told_way(way: Way, path: bytes) -> Iterator[str]:
+def _told_way(
+    way: Way, path: bytes, rewritten: Rewritten | None = None
+) -> Iterator[str]:
     yield f"listener   {_told_listener(way.listener)}"
     yield f"rule       {way.rule.name} (priority {way.rule.priority})"
-    read = read_path(path, way.listener.ambiguous_paths == "allow")
+    read = _read(path, way.listener)
     if read != path:
         yield f"path       {_text(read)}, read from {_text(path)}"
+    if rewritten is not None and rewritten.rerouted is not None:
+        yield f"rerouted   by the new path {_text(rewritten.rerouted)}"
     if way.pattern is not None:
         yield f"path rule  {way.path_rule}, by {way.pattern.text}"
     elif way.rule.url_path_map is not None:
         yield f"path rule  none: the default of {way.rule.url_path_map}"
 
 
-def _why(decision: Refuse, path: bytes) -> str:
-    if decision.refusal is Refusal.BAD_TARGET and decision.site is not None:
-        try:
-            read_path(path, decision.site.allow_ambiguous)
-        except BadPath as error:
-            return f"path {_text(path)}: {error}"
-    return _REASONS[decision.refusal]
+def _read(path: bytes, listener: Listener) -> bytes:
+    return path if path == b"*" else read_path(path, _ambiguous(listener))
+
+
+def _ambiguous(listener: Listener) -> bool:
+    return listener.ambiguous_paths == "allow"
+
+
+def _why(decision: Refuse, head: RequestHead, arrival: Arrival) -> str:
+    refusal, site = decision.refusal, decision.site
+    try:
+        if refusal is Refusal.BAD_TARGET and site is not None:
+            read_path(head.path, site.allow_ambiguous)
+        if refusal is Refusal.BAD_REWRITE and site is not None:
+            path = _read(head.path, site.listener)
+            way = site.default if path == b"*" else site.route_for(path.lower())
+            if isinstance(way, Route):
+                rewrite(site, way, Rewritten.begin(head, arrival, path))
+    except BadPath as error:
+        return f"path {_text(head.path)}: {error}"
+    except Unrewritable as error:
+        return f"its rewrite rules lead to {error}"
+    return _REASONS[refusal]
 
 
 def _told_listener(listener: Listener) -> str:
@@ -96,7 +125,7 @@ def sent(
     config: Config, decision: Forward, head: RequestHead, arrival: Arrival
 ) -> Iterator[str]:
     """
-    Say what would be sent, and what a member has to show first.
+    Say what a member has to show, what is rewritten, and what would be sent.
     """
     route = decision.route
     members = config.pools[route.pool].members
@@ -105,15 +134,18 @@ def sent(
         yield f"  {_told_member(config, route, member)}"
     for pin in _pins(config, route):
         yield f"  pin {pin.name}: {_told_pin(pin)}"
-    yield "sends"
-    target = decision.path
-    if head.query is not None:
-        target = b"%b?%b" % (target, head.query)
-    yield f"  {_text(head.method)} {_text(target)} HTTP/1.1"
     host = host_for(route.settings, members[0]) if members else None
     lines = request_headers(
         head, arrival, host or head.authority, _TRACE_ID, config.forwarded_for_port
     )
+    target, query, rewritten = decision.path, head.query, decision.rewritten
+    if rewritten is not None:
+        yield from request_rewrites(rewritten, lines, _ambiguous(route.listener))
+        lines, query = rewritten.request_fields(lines), rewritten.query
+    yield "sends"
+    if query is not None:
+        target = b"%b?%b" % (target, query)
+    yield f"  {_text(head.method)} {_text(target)} HTTP/1.1"
     for name, value in lines:
         yield f"  {_text(name)}: {_text(value)}"
 
@@ -211,7 +243,9 @@ def other_path_rules(
     """
     Say why each other pattern of the site's path rules does not match.
     """
-    lowered = read_path(raw, site.allow_ambiguous).lower()
+    lowered, rewritten = _read(raw, site.listener).lower(), decision.rewritten
+    if rewritten is not None and rewritten.rerouted is not None:
+        lowered = rewritten.rerouted.lower()
     for other in site.routes:
         if other is decision.route or other.pattern is None:
             continue
