@@ -20,10 +20,22 @@ _read: Final = lib.SSL_read
 _write: Final = lib.SSL_write
 _from: Final = ffi.from_buffer
 _clear_errors: Final = lib.ERR_clear_error
+_next_error: Final = lib.ERR_get_error
+_reason_of: Final = lib.ERR_reason_error_string
 
 # One for all: it is emptied before anybody else can read.
 _INTO: Final = ffi.new("char[]", RECORD)
 _CONTENT: Final = ffi.buffer(_INTO)
+
+
+def _last_error() -> int:
+    """
+    Empty the thread's queue; return the newest of what was in it, 0 for nothing.
+    """
+    last = 0
+    while code := _next_error():
+        last = code
+    return last
 
 
 class Connection(SSL.Connection):
@@ -35,6 +47,8 @@ class Connection(SSL.Connection):
     and that verdict counts.
     """
 
+    _failure = 0
+
     def read_record(self) -> bytes:
         """
         Return what one record carries.
@@ -44,12 +58,25 @@ class Connection(SSL.Connection):
         """
         size = _read(self._ssl, _INTO, RECORD)
         if size <= 0:
-            _clear_errors()
+            self._failure = _last_error()
             size = _read(self._ssl, _INTO, RECORD)
             if size <= 0:
                 self._raise_ssl_error(self._ssl, size)
         data: bytes = _CONTENT[:size]
         return data
+
+    def alert(self) -> str | None:
+        """
+        Return what the peer said when it broke TLS off under the last read.
+
+        None where it said nothing, or the read has ended in another way.
+        """
+        if not self.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+            # What was newest in the queue may be another connection's.
+            return None
+        reason = _reason_of(self._failure)
+        said = "" if reason == ffi.NULL else ffi.string(reason).decode("ascii")
+        return said if " alert " in said else None
 
     def write_record(self, data: bytes | memoryview) -> int:
         """

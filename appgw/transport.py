@@ -27,6 +27,7 @@ from typing import Any, Final
 from OpenSSL import SSL
 from OpenSSL._util import lib as _openssl
 from twisted.internet import main, tcp
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import INegotiated, ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -41,6 +42,19 @@ HELLO: Final = 4096
 _WAITS: Final = (SSL.WantReadError, SSL.WantWriteError)
 
 _clear_errors: Callable[[], None] = _openssl.ERR_clear_error
+
+
+class Alerted(ConnectionLost):
+    """
+    The peer broke TLS off, and said why.
+
+    Attributes:
+        said: what, in OpenSSL's words.
+    """
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.said = said
 
 
 @implementer(ISSLTransport, INegotiated)
@@ -129,7 +143,8 @@ class _TLS(Immediate):
         if isinstance(error, SSL.ZeroReturnError):
             self._clean = True
             return main.CONNECTION_DONE
-        return main.CONNECTION_LOST
+        said = self.tls.alert()  # type: ignore[union-attr]
+        return main.CONNECTION_LOST if said is None else Alerted(said)
 
     def doWrite(self) -> Exception | None:
         """

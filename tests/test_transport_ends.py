@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from OpenSSL._util import lib
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 
+from appgw.transport import Alerted
 from tests.wire import (
     PATIENCE,
     HalfClosed,
@@ -283,6 +285,32 @@ class TLSEndTests(WireTestCase):
         with raw:
             await self.peer(raw.sendall, b"\x17\x03\x03\x00\x20" + b"garbage." * 4)
             self.assertIsInstance(await self.told(talker), ConnectionLost)
+
+    async def test_what_the_peer_says(self) -> None:
+        """
+        A peer that breaks off with an alert is quoted.
+        """
+        talker, peer = await self.connected()
+        raw = talker.transport.socket.dup()
+        with raw:
+            raw.sendall(b"\x17\x03\x03\x00\x20" + b"garbage." * 4)
+        with self.assertRaises(ssl.SSLError):
+            await self.peer(peer.recv, 1)
+        why = await self.told(talker)
+        assert isinstance(why, Alerted)
+        self.assertIn("alert bad record mac", why.said)
+
+    async def test_what_another_peer_said(self) -> None:
+        """
+        What another connection has left in OpenSSL's queue is no word of this one.
+        """
+        for end in (bare_end, reset):
+            talker, peer = await self.connected()
+            lib.ERR_put_error(20, 0, 1046, b"", 0)  # certificate unknown
+            await self.peer(end, peer)
+            why = await self.told(talker)
+            self.assertIsInstance(why, ConnectionLost)
+            self.assertNotIsInstance(why, Alerted)
 
     async def test_a_reused_descriptor(self) -> None:
         """

@@ -25,6 +25,7 @@ from appgw.backend.target import Target
 from appgw.backend.trust import PinnedClientTLSOptions, PinRefused
 from appgw.backend.verdict import Verdict
 from appgw.endpoints import ClientEndpoint
+from appgw.transport import Alerted
 
 MAX_IDLE: Final = 64
 MAX_CONNECTIONS: Final = 1024
@@ -38,6 +39,15 @@ class TooManyConnections(Exception):  # noqa: N818 - names the limit
     """
     The Target's limit of connections is reached.
     """
+
+
+class CertificateWanted(SSL.Error):
+    """
+    A backend that had asked for a client certificate broke off the handshake.
+    """
+
+    def __str__(self) -> str:
+        return f"it asks for a client certificate, and then: {super().__str__()}"
 
 
 class PinnedTerms:
@@ -67,9 +77,20 @@ class PinnedTerms:
         Tell a refused certificate from any other broken handshake.
         """
         refused = self._options.refusal(connection)
-        if refused is None:
-            return error
-        return PinRefused(refused, self._options.target)
+        if refused is not None:
+            return PinRefused(refused, self._options.target)
+        return CertificateWanted(*error.args) if _wants(connection) else error
+
+
+def _wants(connection: SSL.Connection) -> bool:
+    """
+    Tell whether a backend has named CAs that a client's certificate may be from.
+    """
+    try:
+        return bool(connection.get_client_ca_list(as_cryptography=True))
+    except Exception:
+        # It has, and nobody can read the names.
+        return True
 
 
 @attrs.define(eq=False)
@@ -127,8 +148,11 @@ class Kept:
         self.dialling.discard(attempt)
         if isinstance(outcome, Stream) and not outcome.silent():
             # Whoever speaks or hangs up before it was asked, is not asked.
+            why = outcome.transport.failed
             outcome.transport.abortConnection()
-            outcome = Failure(ConnectionLost("it did not wait for a request"))
+            if not isinstance(why, Alerted):
+                why = ConnectionLost("it did not wait for a request")
+            outcome = Failure(why)
         if isinstance(outcome, Stream):
             self.all.add(outcome)
             self.attempts.made += 1

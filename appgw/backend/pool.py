@@ -251,7 +251,12 @@ class Pool:
         member, address = endpoint
         config, settings = self._config, self.settings
         target = target_for(
-            settings, member, address, config.pins, config.trusted_roots
+            settings,
+            member,
+            address,
+            config.pins,
+            config.trusted_roots,
+            config.certificates,
         )
         bare = f"[{address}]" if ":" in address else address
         label = f"{bare}:{target.port}"

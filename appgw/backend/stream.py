@@ -11,11 +11,15 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.internet.error import ConnectionDone
+from twisted.logger import Logger
 
 from appgw.backend.answer import IDLE_TIMEOUT, AnswerParser, BadAnswer
 from appgw.backend.target import Target
 from appgw.message import Headers
+from appgw.transport import Alerted
 from appgw.wire import head_of, trailers_of
+
+_log = Logger()
 
 _LAST: Final = b"0\r\n\r\n"
 _BODILESS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
@@ -132,6 +136,10 @@ class Stream:
         The connection is gone, which may be the end of an answer.
         """
         self.kept.discard(self)
+        why = "the backend closed the connection"
+        if reason.check(Alerted):
+            why = f"the backend ended TLS: {reason.value.said}"
+            _log.warn("{to}: {why}", to=str(self.target), why=why)
         user, self.user = self.user, None
         if user is None:
             return
@@ -141,7 +149,6 @@ class Stream:
             user.more(b"", True)
             return
         unsent = self._waits and bool(self.transport.held)
-        why = "the backend closed the connection"
         user.lost(StreamLost(why, parser.untouched, unsent))
 
     # For the user.

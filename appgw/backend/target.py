@@ -12,7 +12,7 @@ from typing import Literal
 
 import attrs
 
-from appgw.config.model import Pin
+from appgw.config.model import Certificate, Pin
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
@@ -34,6 +34,7 @@ class Target:
         well_known: the machine's CA store counts among the roots.
         verify_name: the certificate must be valid for ``name``. Always
             true with roots.
+        client_certificate: what we present if we are asked; None: nothing.
         alpn: protocols offered, first choice first.
     """
 
@@ -46,6 +47,7 @@ class Target:
     roots: tuple[bytes, ...] | None = None
     well_known: bool = False
     verify_name: bool = False
+    client_certificate: Certificate | None = None
     alpn: tuple[bytes, ...] = (b"http/1.1",)
 
     def __str__(self) -> str:

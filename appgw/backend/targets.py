@@ -15,6 +15,7 @@ from appgw.backend.target import Target
 from appgw.config.model import (
     WELL_KNOWN,
     BackendSettings,
+    Certificate,
     Member,
     Pin,
     TrustedRoot,
@@ -100,6 +101,7 @@ def target_for(
     address: str,
     pins: Mapping[str, Pin],
     roots: Mapping[str, TrustedRoot],
+    certificates: Mapping[str, Certificate],
 ) -> Target:
     """
     Say what must hold before a byte is sent to *address*.
@@ -109,8 +111,7 @@ def target_for(
         member: whose address it is; its pins replace the setting's, its port
             wins.
         address: an IP address without brackets.
-        pins: all that the configuration has, by name.
-        roots: all that the configuration has, by name.
+        pins, roots, certificates: all that the configuration has, by name.
 
     Returns:
         A Target. Under https with neither pins nor roots it admits nothing.
@@ -132,7 +133,19 @@ def target_for(
         roots=trusted,
         well_known=WELL_KNOWN in settings.trusted_roots,
         verify_name=settings.verify_name or trusted is not None,
+        client_certificate=_shown(settings, certificates),
     )
+
+
+def _shown(
+    settings: BackendSettings, certificates: Mapping[str, Certificate]
+) -> Certificate | None:
+    """
+    Return what backends of a setting are shown.
+    """
+    if settings.client_certificate is None:
+        return None
+    return certificates[settings.client_certificate]
 
 
 def _pins(

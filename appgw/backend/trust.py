@@ -23,6 +23,7 @@ from zope.interface import implementer
 from appgw.backend.presented import Presented, is_address, name_error, printable
 from appgw.backend.target import Target
 from appgw.backend.verdict import Verdict, judge, needs_chain, needs_name
+from appgw.config.presenting import NO_AUTO_CHAIN, present
 
 _FINISHED = b"SSL negotiation finished successfully"
 _KEPT = 256
@@ -89,6 +90,7 @@ class PinnedClientTLSOptions:
 
     Raises:
         ValueError: the server's name is not ASCII, or a root is no certificate.
+        ValueError, SSL.Error: the client certificate cannot be presented.
     """
 
     def __init__(
@@ -333,7 +335,12 @@ def _context(target: Target) -> SSL.Context:
     # Never resume: a resumed handshake carries no certificate to judge.
     context.set_options(SSL.OP_NO_TICKET)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS | NO_AUTO_CHAIN)
+    if target.client_certificate is not None:
+        present(context, target.client_certificate)
+        # By RSA a server proves its key only after it has seen ours: whoever shows
+        # a pinned certificate that is not his would learn who we are.
+        context.set_cipher_list(b"DEFAULT:!kRSA")
     if not needs_chain(target):
         # Whoever signed the leaf: spare us the work of finding out.
         context.set_verify_depth(0)

@@ -153,7 +153,12 @@ def sent(
 def _told_member(config: Config, route: Route, member: Member) -> str:
     settings = route.settings
     target = target_for(
-        settings, member, member.address, config.pins, config.trusted_roots
+        settings,
+        member,
+        member.address,
+        config.pins,
+        config.trusted_roots,
+        config.certificates,
     )
     facts = [str(target)]
     if member.weight != 1:
@@ -169,6 +174,8 @@ def _told_member(config: Config, route: Route, member: Member) -> str:
         facts.append(f"signed under {' or '.join(settings.trusted_roots)}")
     if target.verify_name:
         facts.append(f"valid for {target.name}")
+    if target.client_certificate is not None:
+        facts.append(f"shown {target.client_certificate.name} if it asks")
     return ", ".join(facts)
 
 

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
 from appgw.config.model import Certificate, Config, Pin, TrustedRoot
+from appgw.config.presenting import present
 from appgw.config.problems import Finding, KeyPath, Places
 
 
@@ -28,6 +30,7 @@ def certificate_findings(
     for certificate in config.certificates.values():
         if certificate.chain and certificate.key:
             yield from _presented(certificate, places, now)
+    yield from _uses(config)
     for pin in config.pins.values():
         yield from _pin(pin, now)
     for root in config.trusted_roots.values():
@@ -54,21 +57,41 @@ def _presented(
             found = "a key that belongs to none of the certificates"
         key_key = chain_key if packed else (*here, "key_file")
         yield Finding(key_key, found, "the key of the first certificate, the leaf")
-    elif (said := _refusal(chain, certificate.key)) is not None:
+    elif (said := _refusal(certificate)) is not None:
         yield Finding(chain_key, f"what OpenSSL refuses: {said}", "one it serves")
 
 
-def _refusal(chain: Sequence[x509.Certificate], key: bytes) -> str | None:
+def _uses(config: Config) -> Iterator[Finding]:
+    """
+    Judge certificates where they are used.
+    """
+    for name, settings in config.backend_settings.items():
+        shown = config.certificates.get(settings.client_certificate or "")
+        if shown is not None and shown.chain and not _is_for_clients(shown):
+            key = ("backend_settings", name, "client_certificate")
+            found = "a certificate whose extended key usage has no clientAuth"
+            yield Finding(key, found, "one that is for clients", "warning")
+
+
+def _is_for_clients(certificate: Certificate) -> bool:
+    leaf = x509.load_pem_x509_certificates(certificate.chain)[0]
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except (x509.ExtensionNotFound, ValueError):
+        return True
+    fitting = {
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    }
+    return not fitting.isdisjoint(found.value)
+
+
+def _refusal(certificate: Certificate) -> str | None:
     """
     Ask OpenSSL, which has the last word on sizes and algorithms.
     """
-    context = SSL.Context(SSL.TLS_METHOD)
     try:
-        context.use_certificate(crypto.X509.from_cryptography(chain[0]))
-        for one in chain[1:]:
-            context.add_extra_chain_cert(crypto.X509.from_cryptography(one))
-        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key))
-        context.check_privatekey()
+        present(SSL.Context(SSL.TLS_METHOD), certificate)
     except (SSL.Error, crypto.Error, TypeError) as error:
         reasons = error.args[0] if error.args else ()
         return str(reasons[0][-1] if reasons and reasons[0] else error)

@@ -65,7 +65,7 @@ def _trust(
     settings: BackendSettings, places: Places, here: KeyPath
 ) -> Iterator[Finding]:
     if settings.protocol == "http":
-        for key in ("pins", "trusted_roots", "verify_name"):
+        for key in ("pins", "trusted_roots", "verify_name", "client_certificate"):
             if getattr(settings, key):
                 expected = "none, as with protocol http no certificate is seen"
                 yield Finding((*here, key), "it", expected)

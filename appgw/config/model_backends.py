@@ -95,6 +95,7 @@ class BackendSettings:
     Attributes:
         pins, trusted_roots: names; both given: both must hold.
         verify_name: the certificate's name is checked besides the pins.
+        client_certificate: name: what we present to a backend that asks for it.
         request_timeout: seconds, 1 to 86400.
         host_name: Host and SNI; None: the client's Host, the member's SNI.
         path: the path override, starts with a slash.
@@ -108,6 +109,7 @@ class BackendSettings:
     pins: tuple[str, ...] = ()
     trusted_roots: tuple[str, ...] = ()
     verify_name: bool = False
+    client_certificate: str | None = None
     cookie_based_affinity: bool = False
     affinity_cookie_name: str = "ApplicationGatewayAffinity"
     request_timeout: float = 20.0

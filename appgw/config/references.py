@@ -74,6 +74,8 @@ def references(config: Config) -> Iterator[Reference]:
         roots = (*here, "trusted_roots")
         yield from _each(roots, "trusted_roots", settings.trusted_roots)
         yield (*here, "probe"), "probes", settings.probe
+        shown = (*here, "client_certificate")
+        yield shown, "certificates", settings.client_certificate
     for name, rule in config.rules.items():
         here = ("rules", name)
         yield (*here, "listener"), "listeners", rule.listener

@@ -103,6 +103,7 @@ _SETTINGS: Final = {
     "pins": Key(NAMES),
     "trusted_roots": Key(NAMES),
     "verify_name": Key(FLAG),
+    "client_certificate": Key(NAME),
     "cookie_based_affinity": Key(FLAG),
     "affinity_cookie_name": Key(text(scalars.cookie_name)),
     "request_timeout": Key(DAY_LONG),

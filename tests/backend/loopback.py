@@ -159,6 +159,20 @@ class Pair:
                 moved = True
         return moved
 
+    def disguised(self, leaf: Issued, as_leaf: Issued) -> None:
+        """
+        Shake hands up to the server's first flight, and put another certificate
+        of the same size in the place of its own.
+        """
+        for end in (self.client, self.server):
+            with contextlib.suppress(SSL.WantReadError):
+                end.do_handshake()
+            if end is self.client:
+                self.carry()
+        flight = self.server.bio_read(1 << 16)
+        assert leaf.der in flight
+        self.client.bio_write(flight.replace(leaf.der, as_leaf.der))
+
     def shake(self) -> SSL.Error | None:
         """
         Shake hands until nothing moves; return what the client was told.

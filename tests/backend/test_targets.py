@@ -24,7 +24,7 @@ def target(settings: BackendSettings, member: Member = NAMED) -> Target:
     """
     Return the target of *member* at a fixed address.
     """
-    return target_for(settings, member, "10.0.0.7", PINS, ROOTS)
+    return target_for(settings, member, "10.0.0.7", PINS, ROOTS, {})
 
 
 class WhereTests(SynchronousTestCase):
@@ -266,5 +266,5 @@ class IdentityTests(SynchronousTestCase):
         """
         changed = {"one": attrs.evolve(ONE, sha256=b"\x09" * 32)}
         self.assertNotEqual(
-            target(PINNED), target_for(PINNED, NAMED, "10.0.0.7", changed, {})
+            target(PINNED), target_for(PINNED, NAMED, "10.0.0.7", changed, {}, {})
         )

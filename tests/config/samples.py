@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -55,9 +56,10 @@ def certificate(
     first: datetime.datetime = NOW - DAY,
     last: datetime.datetime = NOW + DAY,
     ca: bool = False,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     above, signer = issuer or (name, key)
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(_named(name))
         .issuer_name(_named(above))
@@ -66,8 +68,10 @@ def certificate(
         .not_valid_before(first)
         .not_valid_after(last)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .sign(signer, hashes.SHA256())
     )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(signer, hashes.SHA256())
 
 
 def _named(name: str) -> x509.Name:

@@ -45,6 +45,8 @@ class ExampleTests(ConfigCase):
         self.write("tls/partners.password", b"secret\n")
         self.write("pins/orders-2026.pem", pem(certificate(new_key(), name="orders")))
         self.write("ca/corp.pem", pem(certificate(new_key(), name="corp", ca=True)))
+        self.write("tls/gateway.pem", pem(certificate(self.key, name="gateway")))
+        self.write("tls/gateway.key", key_pem(self.key))
         self.write("affinity.key", bytes(range(32)))
         for name in ("404", "sorry", "partners"):
             self.write(f"errors/{name}.html", name.encode())

@@ -1,0 +1,35 @@
+"""
+A certificate with its chain and key into one of OpenSSL's contexts.
+
+The same for what is checked, for what clients are shown and for what backends are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+
+from appgw.config.model import Certificate
+
+NO_AUTO_CHAIN: Final = 0x8
+"""SSL_MODE_NO_AUTO_CHAIN: send what the file holds, and look for nothing more."""
+
+
+def present(context: SSL.Context, certificate: Certificate) -> None:
+    """
+    Let a context present a certificate.
+
+    Raises:
+        ValueError, TypeError, SSL.Error: there is no chain in it, the key is
+            another's, or OpenSSL doesn't take one of them.
+    """
+    leaf, *chain = x509.load_pem_x509_certificates(certificate.chain)
+    context.use_certificate(leaf)
+    for issuer in chain:
+        context.add_extra_chain_cert(issuer)
+    key = load_pem_private_key(certificate.key, None)
+    context.use_privatekey(key)  # type: ignore[arg-type]
+    context.check_privatekey()
