@@ -12,18 +12,20 @@ from OpenSSL import SSL
 from appgw import resources
 from appgw.backend import pool as pools
 from appgw.backend.pool import Pair, Pool
+from appgw.config.demands import Demands
 from appgw.config.model import Config
 from appgw.counters import Counters
+from appgw.listen.contexts import SiteTLS
 from appgw.listen.ports import Key, Terms
 from appgw.listen.tls import PortTLS
 from appgw.listen.trusted import Proxies
 from appgw.means import Means
 from appgw.message import Arrival
 from appgw.mounts import Mount
-from appgw.route.table import PortTable, Table
+from appgw.route.table import PortTable, Site, Table
 
-Shown = Callable[[str | None], str]
-"""From an SNI, or None, to the name of the certificate that is presented."""
+Shown = Callable[[str | None], SiteTLS]
+"""From an SNI, or None, to what is done in the handshake."""
 
 
 @attrs.frozen(eq=False)
@@ -42,15 +44,18 @@ class Build:
     terms: Mapping[Key, Terms]
     shown: Mapping[Key, Shown]
 
-    def in_force(self) -> None:
+    def in_force(self, before: Build) -> None:
         """
-        Let the TLS that stays in service present what is meant now.
+        Let the TLS that stays in service present what is meant now, and let what
+        goes end the handshakes that are meant otherwise now.
         """
         for key, shown in self.shown.items():
-            tls = self.terms[key].tls
+            tls, old = self.terms[key].tls, before.terms.get(key)
             if tls is not None:
-                tls.certificate_for = shown
                 tls.curious = self.table.ports[key].curious
+                tls.site_for = tls.site_now = shown
+            if old is not None and old.tls is not None:
+                old.tls.site_now = shown
 
     def renew(self) -> None:
         """
@@ -85,13 +90,13 @@ def build(
     kept = None if before is None else before.pools
     fresh = pools.build(config, config.affinity.key or key, means.seconds, kept)
     means = _configured(means, config)
-    secure = {at: p for at, p in table.ports.items() if p.protocol == "https"}
-    shown = {at: _shown(port) for at, port in secure.items()}
+    sites = _secure(config, table)
+    shown = {at: _shown(table.ports[at], known) for at, known in sites.items()}
     terms = {
         key: Terms(
             scheme=port.protocol,
             root=resources.build(port, fresh, means, mounts),
-            tls=_tls(config, key, table, shown, before, counters.handshake_failed),
+            tls=_tls(key, sites, shown, before, counters.handshake_failed),
             proxies=_proxies(config, port, counters.proxy_refused),
             max_request_body=config.max_request_body,
             trusted_proxies=config.trusted_proxies,
@@ -111,31 +116,45 @@ def _configured(means: Means, config: Config) -> Means:
     )
 
 
-def _shown(port: PortTable) -> Shown:
-    return lambda name: str(port.presented_for(name).listener.certificate)
+def _secure(config: Config, table: Table) -> dict[Key, dict[Site, SiteTLS]]:
+    """
+    Say for every site of the ports with TLS what is done in its handshakes.
+    """
+    known = config.certificates
+    return {
+        key: {
+            site: SiteTLS(known[str(site.listener.certificate)], site.tls_demands)
+            for site in port.sites
+            if site.tls_demands is not None
+        }
+        for key, port in table.ports.items()
+        if port.protocol == "https"
+    }
+
+
+def _shown(port: PortTable, sites: Mapping[Site, SiteTLS]) -> Shown:
+    return lambda name: sites[port.presented_for(name)]
 
 
 def _tls(
-    config: Config,
     key: Key,
-    table: Table,
+    sites: Mapping[Key, Mapping[Site, SiteTLS]],
     shown: Mapping[Key, Shown],
     before: Build | None,
     handshake_failed: Callable[[], None],
 ) -> PortTLS | None:
-    if key not in shown:
+    if key not in sites:
         return None
-    names = {str(site.listener.certificate) for site in table.ports[key].sites}
-    certificates = {name: config.certificates[name] for name in names}
+    wanted = frozenset(sites[key].values())
     old = None if before is None else before.terms.get(key)
     tls = None if old is None else old.tls
-    if tls is not None and tls.certificates == certificates:
+    if tls is not None and tls.sites == wanted:
         # Contexts that would be the same keep the sessions of their clients.
         return tls
     try:
-        tls = PortTLS(certificates, shown[key], handshake_failed)
+        tls = PortTLS(wanted, shown[key], handshake_failed)
     except (SSL.Error, ValueError) as error:
-        told = ", ".join(sorted(names))
+        told = ", ".join(sorted(str(site.listener.certificate) for site in sites[key]))
         raise ValueError(f"certificate {told}: cannot be used: {error}") from error
     tls.curious = table.ports[key].curious
     return tls
@@ -154,18 +173,32 @@ def _forgotten(
     before: Build | None, key: Key, port: PortTable
 ) -> Callable[[Arrival], bool] | None:
     """
-    Return what tells of a connection that its listener is not there any more.
+    Return what tells of a connection that its listener is not there any more, or
+    that its handshake would have to be another one now.
     """
     old = None if before is None else before.table.ports.get(key)
     if old is None or old.protocol != "https" or port.protocol != "https":
         return None
     there = _listeners(port)
-    if there >= _listeners(old):
+    if (
+        there >= _listeners(old)
+        and _demands(port) == _demands(old)
+        and (not port.differing)
+    ):
         return None
-    return lambda arrival: (
-        old.presented_for(arrival.server_name).listener.name not in there
-    )
+    return lambda arrival: _is_forgotten(old, port, there, arrival.server_name)
+
+
+def _is_forgotten(
+    old: PortTable, new: PortTable, there: frozenset[str], name: str | None
+) -> bool:
+    before, now = old.presented_for(name), new.presented_for(name)
+    return before.listener.name not in there or before.tls_demands != now.tls_demands
 
 
 def _listeners(port: PortTable) -> frozenset[str]:
     return frozenset(site.listener.name for site in port.sites)
+
+
+def _demands(port: PortTable) -> frozenset[Demands | None]:
+    return frozenset(site.tls_demands for site in port.sites)

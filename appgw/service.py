@@ -313,7 +313,7 @@ class Gateway(Reloadable):
         self._names.look_up_every(fresh.config.resolve_interval)
         if self.running and fresh.config.access_log != old.config.access_log:
             self._open_log(fresh.config.access_log)
-        fresh.in_force()
+        fresh.in_force(old)
         if reserved is not None:
             self._enforce(fresh, reserved)
         self._retain()

@@ -1,20 +1,34 @@
 """
-What listeners present, made in a line.
+What listeners do in handshakes, made in a line; and peers who tell what they saw.
 """
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from appgw.config.model import Certificate
+import attrs
+from cryptography import x509
+from OpenSSL import SSL
+
+from appgw.config.demands import Demands
+from appgw.config.model import Certificate, SslPolicy
+from appgw.config.policies import Policy, resolved
+from appgw.listen.contexts import SiteTLS
+from appgw.listen.tls import PortTLS
 from appgw.testing import Issued
+
+DEFAULT = resolved(SslPolicy())
+TLS12, TLS13 = SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION
+PATIENCE = 15.0
 
 
 def name_of(issued: Issued) -> str:
     """
     Return a certificate's common name.
     """
-    return issued.certificate.subject.rfc4514_string().removeprefix("CN=")
+    return _short(issued.certificate.subject)
 
 
 def held(issued: Issued, **more: Any) -> Certificate:
@@ -24,3 +38,106 @@ def held(issued: Issued, **more: Any) -> Certificate:
     return Certificate(
         name=name_of(issued), chain=issued.chain_pem, key=issued.key_pem, **more
     )
+
+
+def policy(name: str) -> Policy:
+    """
+    Return a predefined policy.
+    """
+    return resolved(SslPolicy(policy_name=name))
+
+
+def site(issued: Issued, demands: Demands | None = None) -> SiteTLS:
+    """
+    Make what a listener with this certificate does in a handshake.
+    """
+    return SiteTLS(held(issued), demands or Demands(DEFAULT))
+
+
+def port_of(
+    sites: Mapping[str, SiteTLS],
+    failed: Callable[[], None] = lambda: None,
+) -> PortTLS:
+    """
+    Make the terms of a port: each name its own site, all others the first.
+    """
+    first = next(iter(sites.values()))
+    return PortTLS(sites.values(), lambda name: sites.get(name or "", first), failed)
+
+
+@attrs.frozen(kw_only=True)
+class Peer:
+    """
+    A client of pyOpenSSL, for what the standard library's cannot do.
+
+    Attributes:
+        version: the one that it speaks.
+    """
+
+    name: bytes | None = b"a.example"
+    version: int = TLS13
+    suites: bytes | None = None
+
+    def context(self) -> SSL.Context:
+        """
+        Make the context of a connection.
+        """
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_min_proto_version(self.version)
+        context.set_max_proto_version(self.version)
+        if self.suites is not None or self.version < TLS12:
+            suites = self.suites or b"ALL"
+            context.set_cipher_list(suites + b":@SECLEVEL=0")
+        return context
+
+    def meet(self, port: int) -> Met:
+        """
+        Connect, shake hands, read once, and tell.
+        """
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
+            return self.over(plain)
+
+    def over(self, plain: socket.socket) -> Met:
+        """
+        Do the same over a connection that stands.
+        """
+        plain.settimeout(None)
+        connection = SSL.Connection(self.context(), plain)
+        connection.set_connect_state()
+        if self.name is not None:
+            connection.set_tlsext_host_name(self.name)
+        try:
+            connection.do_handshake()
+            data = connection.recv(1 << 16)
+        except SSL.ZeroReturnError:
+            data = b""
+        except SSL.Error as error:
+            return Met(refusal=str(error) or type(error).__name__)
+        chain = connection.get_peer_cert_chain(as_cryptography=True) or ()
+        return Met(
+            version=connection.get_protocol_version_name(),
+            cipher=connection.get_cipher_name() or "",
+            chain=tuple(_short(one.subject) for one in chain),
+            data=data,
+        )
+
+
+def _short(name: x509.Name) -> str:
+    return name.rfc4514_string().removeprefix("CN=")
+
+
+@attrs.frozen(kw_only=True)
+class Met:
+    """
+    What a peer has seen.
+
+    Attributes:
+        chain: common names, leaf first.
+        refusal: what it was told instead of all this.
+    """
+
+    version: str = ""
+    cipher: str = ""
+    chain: tuple[str, ...] = ()
+    data: bytes = b""
+    refusal: str = ""

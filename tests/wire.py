@@ -22,12 +22,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from appgw.config.model import Certificate
 from appgw.endpoints import ServerPort
 from appgw.listen.sockets import bind
 from appgw.listen.tls import PortTLS
 from appgw.poller import poller
 from appgw.testing import Issued, make_certificate
+from tests.sites import name_of, port_of, site
 
 PATIENCE = 15.0
 """Seconds after which a peer in a thread gives up, so that no run hangs."""
@@ -139,19 +139,7 @@ def terms(*issued: Issued, failed: Callable[[], None] = lambda: None) -> PortTLS
     Make the terms of a port: each certificate for its own name, else the first.
     """
     held = issued or (make_certificate(["a.example"]),)
-    names = [_name(one) for one in held]
-    return PortTLS(
-        {
-            name: Certificate(name=name, chain=one.chain_pem, key=one.key_pem)
-            for name, one in zip(names, held, strict=True)
-        },
-        lambda name: name if name in names else names[0],
-        failed,
-    )
-
-
-def _name(issued: Issued) -> str:
-    return issued.certificate.subject.rfc4514_string().removeprefix("CN=")
+    return port_of({name_of(one): site(one) for one in held}, failed)
 
 
 def trusting(**more: Any) -> ssl.SSLContext:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -16,9 +18,22 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
-from appgw.config.model import Certificate, Config, Pin, TrustedRoot
+from appgw.config.model import (
+    Certificate,
+    Config,
+    Pin,
+    TrustedRoot,
+)
 from appgw.config.presenting import present
 from appgw.config.problems import Finding, KeyPath, Places
+
+_KINDS: Final = (
+    ("RSA", rsa.RSAPublicKey),
+    ("ECDSA", ec.EllipticCurvePublicKey),
+    ("Ed25519", ed25519.Ed25519PublicKey),
+    ("Ed448", ed448.Ed448PublicKey),
+    ("DSA", dsa.DSAPublicKey),
+)
 
 
 def certificate_findings(
@@ -59,6 +74,20 @@ def _presented(
         yield Finding(key_key, found, "the key of the first certificate, the leaf")
     elif (said := _refusal(certificate)) is not None:
         yield Finding(chain_key, f"what OpenSSL refuses: {said}", "one it serves")
+
+
+def key_kind(certificate: Certificate) -> str | None:
+    """
+    Name the kind of a certificate's key; None for one that could not be read.
+    """
+    if not certificate.chain:
+        return None
+    leaf = x509.load_pem_x509_certificates(certificate.chain)[0]
+    try:
+        key = leaf.public_key()
+    except Exception:
+        return None
+    return next((name for name, kind in _KINDS if isinstance(key, kind)), None)
 
 
 def _uses(config: Config) -> Iterator[Finding]:

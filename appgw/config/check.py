@@ -13,6 +13,7 @@ from appgw.config.check_frontend import frontend_findings
 from appgw.config.check_redirects import redirect_findings
 from appgw.config.check_rewrites import rewrite_findings
 from appgw.config.check_routing import routing_findings
+from appgw.config.check_tls import tls_findings
 from appgw.config.model import Config
 from appgw.config.ports import clashes
 from appgw.config.problems import Places, Problem
@@ -33,6 +34,7 @@ def check(config: Config, places: Places, now: datetime.datetime) -> list[Proble
     findings = [
         *islice(dangling(config), MOST_DANGLING),
         *frontend_findings(config, places),
+        *tls_findings(config, places),
         *clashes(config, places),
         *routing_findings(config, places),
         *redirect_findings(config, places),

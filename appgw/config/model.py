@@ -26,7 +26,15 @@ from appgw.config.model_backends import (
     ProbeMatch,
     TrustedRoot,
 )
-from appgw.config.model_frontend import Certificate, Listener, Network, Protocol
+from appgw.config.model_frontend import (
+    Certificate,
+    Listener,
+    Network,
+    Protocol,
+    SslPolicy,
+    SslProfile,
+    TLSVersion,
+)
 from appgw.config.model_rewrites import (
     ActionSet,
     HeaderConfiguration,
@@ -72,7 +80,10 @@ __all__ = [
     "RewriteRule",
     "RewriteRuleSet",
     "Rule",
+    "SslPolicy",
+    "SslProfile",
     "Status",
+    "TLSVersion",
     "TrustedRoot",
     "UrlConfiguration",
     "UrlPathMap",
@@ -137,6 +148,7 @@ class Config:
 
     Attributes:
         custom_error_pages: by status, HTML in UTF-8, where no listener has its own.
+        ssl_policy: of every https listener whose profile has none.
         max_request_body: bytes.
         resolve_interval, shutdown_timeout: seconds.
     """
@@ -152,6 +164,8 @@ class Config:
     url_path_maps: Mapping[str, UrlPathMap] = attrs.field(factory=dict)
     redirects: Mapping[str, Redirect] = attrs.field(factory=dict)
     rewrite_rule_sets: Mapping[str, RewriteRuleSet] = attrs.field(factory=dict)
+    ssl_profiles: Mapping[str, SslProfile] = attrs.field(factory=dict)
+    ssl_policy: SslPolicy = attrs.field(factory=SslPolicy)
     access_log: AccessLog | None = None
     admin: Admin | None = None
     status: Status | None = None

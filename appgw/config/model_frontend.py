@@ -11,13 +11,21 @@ from typing import Literal
 import attrs
 
 Protocol = Literal["http", "https"]
+PolicyName = Literal[
+    "AppGwSslPolicy20150501",
+    "AppGwSslPolicy20170401",
+    "AppGwSslPolicy20170401S",
+    "AppGwSslPolicy20220101",
+    "AppGwSslPolicy20220101S",
+]
+TLSVersion = Literal["TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @attrs.frozen(kw_only=True)
 class Certificate:
     """
-    What a listener presents (ARM sslCertificates).
+    What a listener presents to clients (ARM sslCertificates), or we to a backend.
 
     Attributes:
         chain: PEM, leaf first.
@@ -30,6 +38,38 @@ class Certificate:
 
 
 @attrs.frozen(kw_only=True)
+class SslPolicy:
+    """
+    Versions and suites of TLS (ARM sslPolicy); ``policies`` says what they are.
+
+    Attributes:
+        policy_name: of a predefined one; None: AppGwSslPolicy20220101.
+        min_protocol_version, cipher_suites: of the two other types; suites in
+            IANA's names, first choice first.
+        disabled_ssl_protocols: not spoken, whatever the policy says.
+    """
+
+    policy_type: Literal["Predefined", "Custom", "CustomV2"] = "Predefined"
+    policy_name: PolicyName | None = None
+    min_protocol_version: TLSVersion | None = None
+    cipher_suites: tuple[str, ...] = ()
+    disabled_ssl_protocols: tuple[TLSVersion, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class SslProfile:
+    """
+    What a listener asks of TLS (ARM sslProfiles).
+
+    Attributes:
+        ssl_policy: None: the gateway's.
+    """
+
+    name: str
+    ssl_policy: SslPolicy | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Listener:
     """
     A way in (ARM httpListeners with frontendPorts and addresses).
@@ -39,6 +79,7 @@ class Listener:
         host_names: lower case, ``*`` spans labels, ``?`` is one character;
             empty takes every Host.
         certificate: name, https only.
+        ssl_profile: name; None: the gateway's policy.
         misdirected: ``route``: a Host that means another listener than the
             SNI did is routed when both have the same TLS demands.
         proxy_protocol: each connection is a trusted proxy's, and begins with
@@ -54,6 +95,7 @@ class Listener:
     host_names: tuple[str, ...] = ()
     certificate: str | None = None
     proxy_protocol: bool = False
+    ssl_profile: str | None = None
     misdirected: Literal["refuse", "route"] = "refuse"
     ambiguous_paths: Literal["refuse", "allow"] = "refuse"
     custom_error_pages: Mapping[int, bytes] = attrs.field(

@@ -25,6 +25,7 @@ _CALLED = {
     "url_path_maps": "a URL path map",
     "redirects": "a redirect",
     "rewrite_rule_sets": "a rewrite rule set",
+    "ssl_profiles": "an SSL profile",
 }
 
 
@@ -64,6 +65,7 @@ def references(config: Config) -> Iterator[Reference]:
     for name, listener in config.listeners.items():
         here: KeyPath = ("listeners", name)
         yield (*here, "certificate"), "certificates", listener.certificate
+        yield (*here, "ssl_profile"), "ssl_profiles", listener.ssl_profile
     for name, pool in config.pools.items():
         for index, member in enumerate(pool.members):
             here = ("pools", name, "members", index, "pins")

@@ -18,6 +18,7 @@ from appgw.config.sections_backends import BACKENDS
 from appgw.config.sections_frontend import FRONTEND
 from appgw.config.sections_rewrites import REWRITES
 from appgw.config.sections_routing import ROUTING
+from appgw.config.sections_tls import TLS
 from appgw.config.shapes import (
     BROKEN,
     Key,
@@ -96,6 +97,7 @@ _CONFIG: Final = {
     **FRONTEND,
     **ROUTING,
     **REWRITES,
+    **TLS,
     "access_log": Key(group(_ACCESS_LOG, _access_log)),
     "admin": Key(group(_ADMIN, _admin)),
     "status": Key(group(_STATUS, plain(model.Status))),

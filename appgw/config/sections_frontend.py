@@ -82,6 +82,7 @@ _LISTENER: Final = {
     "host_names": Key(listing(text(addresses.site_name))),
     "certificate": Key(NAME),
     "proxy_protocol": Key(FLAG),
+    "ssl_profile": Key(NAME),
     "misdirected": Key(text(scalars.one_of("refuse", "route"))),
     "ambiguous_paths": Key(text(scalars.one_of("refuse", "allow"))),
     "custom_error_pages": Key(_ERROR_PAGES),

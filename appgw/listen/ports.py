@@ -43,7 +43,8 @@ class Terms:
         trusted_proxies: whose forwarding headers are believed.
         curious: rewrites ask of clients what only their sockets can tell.
         forgotten: tells of a connection that stands whether the listener it was
-            made to is there no more; None: all of them are.
+            made to is there no more, or demands another handshake; None: all of
+            them are there, as they were.
     """
 
     scheme: str

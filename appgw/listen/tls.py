@@ -1,37 +1,33 @@
 """
-TLS towards clients: which certificate for which name, and on what terms.
+TLS towards clients: which context for which name, and what a handshake settled.
 
-The suites are those of Azure's policy AppGwSslPolicy20220101. Contexts are made
-anew now and then, since that is how the keys of session tickets change.
+Contexts are made anew now and then, since that is how the keys of session tickets
+change. OpenSSL resumes a session before the name counts, and with it everything
+that its first handshake had demanded. So where a port's listeners differ in
+their demands nothing is resumed there, and each handshake is judged by the demands
+of the listener that it asked for.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
-from appgw.config.model import Certificate
+from appgw.config.demands import Demands
+from appgw.listen.contexts import (
+    VERSION_NAMES,
+    SiteTLS,
+    door_context,
+    site_context,
+)
 
 RENEWAL: Final = 12 * 3600.0
 """Seconds after which contexts, and with them the ticket keys, are new."""
 
-_TLS12_SUITES: Final = ":".join(
-    f"ECDHE-{kind}-{suite}"
-    for kind in ("ECDSA", "RSA")
-    for suite in (
-        "AES256-GCM-SHA384",
-        "AES128-GCM-SHA256",
-        "AES256-SHA384",
-        "AES128-SHA256",
-    )
-).encode()
-_TLS13_SUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
 _PLAIN_HTTP: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: 49\r\nConnection: close\r\n\r\n"
@@ -39,12 +35,6 @@ _PLAIN_HTTP: Final = (
 )
 _HTTP: Final = ("http request", "https proxy request")
 """What OpenSSL says to plain http, and to CONNECT."""
-
-
-class NoProtocol(SSL.Error):
-    """
-    The client offers no protocol that we speak (RFC 7301, 3.2).
-    """
 
 
 @attrs.frozen
@@ -62,32 +52,47 @@ class Facts:
     cipher: str
 
 
+@attrs.frozen(eq=False)
+class _Chosen:
+    """
+    Whose handshake it is, on a port whose listeners differ.
+    """
+
+    server_name: str | None
+    site: SiteTLS
+
+
 class PortTLS:
     """
     The terms of one port.
 
     Args:
-        certificates: PEM chains with their keys, by name.
-        certificate_for: the name of the certificate for an SNI, or for None;
-            another function may take its place.
+        sites: all that its listeners do in handshakes.
+        site_for: which of them for an SNI, or for None.
         failed: told of each handshake that came to nothing.
 
     Attributes:
         curious: see ``ServerTerms``.
+        site_for: another function may take its place.
+        site_now: what is meant by the configuration in force, which may be a
+            newer one when a handshake ends than when it began.
     """
 
     curious = False
 
     def __init__(
         self,
-        certificates: Mapping[str, Certificate],
-        certificate_for: Callable[[str | None], str],
+        sites: Iterable[SiteTLS],
+        site_for: Callable[[str | None], SiteTLS],
         failed: Callable[[], None],
     ) -> None:
-        self.certificates = certificates
-        self.certificate_for = certificate_for
+        self.sites = frozenset(sites)
+        self.site_for = self.site_now = site_for
         self._failed = failed
-        self._contexts: dict[str, SSL.Context] = {}
+        self._demands, *others = {site.demands for site in self.sites}
+        self._alike = not others
+        self._door: SSL.Context | None = None
+        self._contexts: dict[SiteTLS, SSL.Context] = {}
         self.renew()
 
     def renew(self) -> None:
@@ -97,12 +102,14 @@ class PortTLS:
         # The name binds a session to this port and this generation.
         session_id = secrets.token_bytes(16)
         self._contexts = {
-            name: self._made(certificate, session_id)
-            for name, certificate in self.certificates.items()
+            site: self._joined(site_context(site, resuming=self._alike), session_id)
+            for site in self.sites
         }
+        if not self._alike:
+            door = door_context(site.demands.policy for site in self.sites)
+            self._door = self._joined(door, session_id)
 
-    def _made(self, certificate: Certificate, session_id: bytes) -> SSL.Context:
-        context = server_context(certificate)
+    def _joined(self, context: SSL.Context, session_id: bytes) -> SSL.Context:
         context.set_session_id(session_id)
         context.set_tlsext_servername_callback(self._choose)
         return context
@@ -111,35 +118,58 @@ class PortTLS:
         """
         Return the context to begin a handshake with.
         """
-        return self._contexts[self.certificate_for(None)]
+        return self._door or self._contexts[self.site_for(None)]
 
     def _choose(self, connection: SSL.Connection) -> None:
         """
-        Switch to the certificate for the SNI; an exception here would be lost.
+        Switch to the context for the SNI; an exception here would be lost.
+
+        OpenSSL calls this for a handshake without SNI as well.
         """
         try:
             name = _text(connection.get_servername())
-            context = self._contexts[self.certificate_for(name)]
+            site = self.site_for(name)
+            if not self._alike:
+                self._demand(connection, name, site)
+            context = self._contexts[site]
             if context is not connection.get_context():
                 connection.set_context(context)
         except Exception:
             connection.set_app_data(SSL.Error("the SNI led nowhere"))
+
+    def _demand(
+        self, connection: SSL.Connection, name: str | None, site: SiteTLS
+    ) -> None:
+        """
+        Put a connection on a listener's terms, as far as no context does.
+
+        Raises:
+            ValueError: it is too late for that; at the door the handshake ends.
+        """
+        if not _is_spoken(site.demands, connection.get_protocol_version_name()):
+            raise ValueError("the version is not the listener's")
+        connection.set_app_data(_Chosen(name, site))
 
     def established(self, connection: SSL.Connection) -> Facts:
         """
         Return the facts of a finished handshake.
 
         Raises:
-            SSL.Error: something about the SNI went wrong.
+            SSL.Error: something about the SNI went wrong, or the handshake is not
+                the one that the listener demands which it asked for.
         """
-        wrong = connection.get_app_data()
-        if wrong is not None:
-            raise wrong
-        return Facts(
-            _text(connection.get_servername()),
-            connection.get_protocol_version_name(),
-            connection.get_cipher_name() or "",
-        )
+        chosen = connection.get_app_data()
+        if isinstance(chosen, Exception):
+            raise chosen
+        name = _text(connection.get_servername())
+        version, demands = connection.get_protocol_version_name(), self._demands
+        if not self._alike:
+            if chosen is None or name != chosen.server_name:
+                raise SSL.Error("the handshake was on nobody's terms")
+            demands = chosen.site.demands
+        if demands != self.site_now(name).demands or not _is_spoken(demands, version):
+            raise SSL.Error("the handshake was on other terms")
+        return Facts(name, version, connection.get_cipher_name() or "")
 
     def refused(self, error: Exception) -> bytes:
         """
@@ -154,40 +184,11 @@ class PortTLS:
         return b""
 
 
-def server_context(certificate: Certificate) -> SSL.Context:
+def _is_spoken(demands: Demands, version: str) -> bool:
     """
-    Make a context that presents *certificate*.
-
-    Raises:
-        ValueError, SSL.Error: it is no chain, or the key is another's.
+    Tell whether the version agreed on, in OpenSSL's words, is one demanded.
     """
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(
-        SSL.OP_NO_COMPRESSION
-        | SSL.OP_NO_RENEGOTIATION
-        | SSL.OP_CIPHER_SERVER_PREFERENCE
-    )
-    context.set_cipher_list(_TLS12_SUITES)
-    context.set_tls13_ciphersuites(_TLS13_SUITES)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    # Tickets carry the session; nothing has to be kept here.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    leaf, *chain = x509.load_pem_x509_certificates(certificate.chain)
-    context.use_certificate(crypto.X509.from_cryptography(leaf))
-    for issuer in chain:
-        context.add_extra_chain_cert(crypto.X509.from_cryptography(issuer))
-    key = load_pem_private_key(certificate.key, None)
-    context.use_privatekey(crypto.PKey.from_cryptography_key(key))  # type: ignore[arg-type]
-    context.check_privatekey()
-    context.set_alpn_select_callback(_select_protocol)
-    return context
-
-
-def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> bytes:
-    if b"http/1.1" in offered:
-        return b"http/1.1"
-    raise NoProtocol("no protocol in common")
+    return VERSION_NAMES.get(version) in demands.policy.versions
 
 
 def _text(name: bytes | None) -> str | None:

@@ -112,7 +112,7 @@ def decide(
         return Refuse(refusal, None)
     if site is None:
         return Refuse(Refusal.UNKNOWN_SITE, None)
-    if (server_name is not None or site.tls_demands) and _is_misdirected(
+    if (server_name is not None or table.differing) and _is_misdirected(
         table, site, server_name
     ):
         return Refuse(Refusal.MISDIRECTED, site)
@@ -130,13 +130,12 @@ def _is_misdirected(table: PortTable, site: Site, server_name: str | None) -> bo
     """
     Tell whether the handshake was another site's (RFC 9110, 7.4).
     """
-    if server_name is None:
-        return bool(site.tls_demands)
     presented = table.presented_for(server_name)
     if presented is site:
         return False
     return (
-        site.listener.misdirected != "route"
+        # Without SNI nobody was meant, and any site will do.
+        (server_name is not None and site.listener.misdirected != "route")
         or presented.tls_demands != site.tls_demands
     )
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import attrs
 
+from appgw.config.demands import Demands, demands_on
 from appgw.config.model import (
     BackendSettings,
     Config,
@@ -111,8 +112,8 @@ class Site:
         default: what takes every other path.
         allow_ambiguous: see ``read_path``.
         tls_demands: what it asks of a client's handshake beyond the certificate
-            shown. Sites with equal demands may stand in for each other; no
-            setting makes any yet.
+            shown; None over plain http. Sites with equal demands may stand in for
+            each other.
     """
 
     listener: Listener
@@ -122,7 +123,7 @@ class Site:
     paths: re.Pattern[bytes] | None
     default: Way
     allow_ambiguous: bool
-    tls_demands: tuple[object, ...] = ()
+    tls_demands: Demands | None = None
 
     def route_for(self, lowered: bytes) -> Way:
         """
@@ -143,6 +144,7 @@ class PortTable:
     Attributes:
         sites: in order of their rules' priority.
         proxy_protocol: connections begin with a PROXY header.
+        differing: they do not all make the same TLS demands.
     """
 
     address: str
@@ -154,6 +156,11 @@ class PortTable:
         factory=dict, init=False, repr=False
     )
     _by_server_name: dict[str, Site] = attrs.field(factory=dict, init=False, repr=False)
+    differing: bool = attrs.field(init=False)
+
+    @differing.default
+    def _differ(self) -> bool:
+        return len({site.tls_demands for site in self.sites}) > 1
 
     def listener_for(self, name: str | None) -> Site | None:
         """
@@ -255,6 +262,8 @@ def _port(sites: list[Site]) -> PortTable:
 
 def _site(config: Config, rule: Rule, sets: Sets) -> Site:
     listener = config.listeners[rule.listener]
+    secure = listener.protocol == "https"
+    demands = demands_on(config, listener) if secure else None
     routes: list[Way] = []
     default = rule.destination
     if rule.url_path_map is not None:
@@ -273,6 +282,7 @@ def _site(config: Config, rule: Rule, sets: Sets) -> Site:
         paths=_paths(routes),
         default=_way(config, rule, None, default, None, sets),
         allow_ambiguous=listener.ambiguous_paths == "allow",
+        tls_demands=demands,
     )
 
 

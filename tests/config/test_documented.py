@@ -13,9 +13,17 @@ from appgw.config import (
     sections_frontend,
     sections_rewrites,
     sections_routing,
+    sections_tls,
 )
 from appgw.config.shapes import Key
-from tests.config.samples import ConfigCase, certificate, key_pem, new_key, pem, pfx
+from tests.config.samples import (
+    ConfigCase,
+    certificate,
+    key_pem,
+    new_key,
+    pem,
+    pfx,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -74,6 +82,7 @@ def every_key() -> set[str]:
             sections_frontend,
             sections_rewrites,
             sections_routing,
+            sections_tls,
         )
         for value in vars(module).values()
         if isinstance(value, dict)

@@ -286,6 +286,7 @@ class JourneyTests(TestCase):
         address: str | None = None,
         port: int = 0,
         header: bytes = b"",
+        context: SSL.Context | None = None,
     ) -> Client:
         """
         Connect to the gateway, over TLS or in clear text.
@@ -300,7 +301,7 @@ class JourneyTests(TestCase):
         factory: Factory = Factory.forProtocol(lambda: client)
         factory.noisy = False
         if secure:
-            factory = TLSMemoryBIOFactory(_Trusting(name), True, factory)
+            factory = TLSMemoryBIOFactory(_Trusting(name, context), True, factory)
         endpoint = TCP4ClientEndpoint(reactor, address, port)
         await endpoint.connect(Introducing(header, factory))
 
@@ -356,14 +357,15 @@ class _Trusting:
     TLS of a client that takes any certificate: tests of the front are elsewhere.
     """
 
-    def __init__(self, name: bytes | None) -> None:
+    def __init__(self, name: bytes | None, context: SSL.Context | None) -> None:
         self.name = name
+        self.context = context or SSL.Context(SSL.TLS_CLIENT_METHOD)
 
     def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """
         Make a connection over memory.
         """
-        connection = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        connection = SSL.Connection(self.context, None)
         if self.name is not None:
             connection.set_tlsext_host_name(self.name)
         return connection

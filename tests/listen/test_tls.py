@@ -7,9 +7,11 @@ from typing import Any
 from cryptography import x509
 from OpenSSL import SSL
 
+from appgw.config.demands import Demands
 from appgw.config.model import Certificate
-from appgw.listen.tls import NoProtocol, PortTLS, server_context
+from appgw.listen.contexts import NoProtocol, SiteTLS, site_context
 from appgw.testing import make_ca, make_certificate
+from tests.sites import DEFAULT, site
 from tests.wire import Talker, WireTestCase, dial, read_all, terms, trusting
 
 SUITES = {
@@ -187,13 +189,14 @@ class NameTests(TermsTestCase):
         Whatever goes wrong in the choice ends the connection, without a traceback.
         """
 
-        def choose(name: str | None) -> str:
+        def choose(name: str | None) -> SiteTLS:
             if name == "b.example":
                 raise ZeroDivisionError
-            return "missing" if name == "c.example" else "a.example"
+            return missing if name == "c.example" else there(name)
 
         port = self.begin()
-        self.terms.certificate_for = choose
+        missing, there = site(make_certificate()), self.terms.site_for
+        self.terms.site_for = choose
         for name in ("b.example", "c.example"):
             told = await self.peer(refusal, port, trusting(), name)
             self.assertNotEqual("", told)
@@ -343,15 +346,20 @@ class MaterialTests(TermsTestCase):
     What cannot be served is refused when it is loaded.
     """
 
+    def served(self, chain: bytes, key: bytes) -> None:
+        """
+        Make a context of these.
+        """
+        certificate = Certificate(name="a", chain=chain, key=key)
+        site_context(SiteTLS(certificate, Demands(DEFAULT)), resuming=True)
+
     def test_not_its_key(self) -> None:
         """
         A key of another certificate is refused.
         """
         one, other = make_certificate(["a.example"]), make_certificate(["b.example"])
         with self.assertRaises(SSL.Error):
-            server_context(
-                Certificate(name="a", chain=one.chain_pem, key=other.key_pem)
-            )
+            self.served(one.chain_pem, other.key_pem)
 
     def test_no_pem(self) -> None:
         """
@@ -361,15 +369,13 @@ class MaterialTests(TermsTestCase):
         for chain, key in itertools.product((b"", one.chain_pem), (b"", one.key_pem)):
             if not (chain and key):
                 with self.assertRaises(ValueError):
-                    server_context(Certificate(name="a", chain=chain, key=key))
+                    self.served(chain, key)
 
     def test_what_is_no_handshake(self) -> None:
         """
         An error without reasons counts, and is answered with nothing.
         """
-        one = make_certificate(["a.example"])
-        held = {"a": Certificate(name="a", chain=one.chain_pem, key=one.key_pem)}
-        port = PortTLS(held, lambda _: "a", self.count)
+        port = terms(failed=self.count)
         for error in (SSL.Error(), SSL.Error([]), NoProtocol("none"), ValueError(1)):
             self.assertEqual(b"", port.refused(error))
         self.assertEqual(4, self.failed)

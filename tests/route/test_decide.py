@@ -3,6 +3,7 @@ from __future__ import annotations
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from appgw.config.demands import Demands
 from appgw.config.model import Listener
 from appgw.message import RequestHead
 from appgw.refusal import Refusal
@@ -12,6 +13,14 @@ from tests.route.values import head, listener, path_rule, table
 
 SHOP = listener("shop", "shop.example.com")
 API = listener("api", "api.example.com")
+
+
+def with_demands(*listeners: Listener) -> PortTable:
+    """Return a table whose last site has a policy of its own."""
+    *others, last = table(*listeners).sites
+    demands = Demands(attrs.evolve(last.tls_demands.policy, versions=("TLSv1_3",)))
+    last = attrs.evolve(last, tls_demands=demands)
+    return PortTable("0.0.0.0", 443, "https", (*others, last))
 
 
 class _Deciding(SynchronousTestCase):
@@ -131,27 +140,47 @@ class MisdirectedTests(_Deciding):
             "api.example.com",
         )
 
-    def with_demands(self, *listeners: Listener) -> PortTable:
-        """Return a table whose last site demands more than the others."""
-        port = table(*listeners)
-        *others, last = port.sites
-        demanding = attrs.evolve(last, tls_demands=("client certificate",))
-        return PortTable("0.0.0.0", 443, "https", (*others, demanding))
-
     def test_demands_of_its_own(self) -> None:
         """Without SNI a listener with TLS demands of its own is 421."""
-        port = self.with_demands(SHOP, API)
+        port = with_demands(SHOP, API)
         asked = self.asked(b"api.example.com")
         self.assertRefused(Refusal.MISDIRECTED, "api", port, asked)
         self.assertForward(b"/", port, asked, "api.example.com")
 
-    def test_demands_differ(self) -> None:
-        """Nothing allows a detour around TLS demands."""
-        port = self.with_demands(
-            SHOP, listener("api", "api.example.com", misdirected="route")
+    def test_demands_of_the_first(self) -> None:
+        """Without SNI the first listener's handshake was made, and serves it."""
+        port = with_demands(API, SHOP)
+        port = PortTable("0.0.0.0", 443, "https", port.sites[::-1])
+        self.assertForward(b"/", port, self.asked(b"shop.example.com"))
+        self.assertRefused(
+            Refusal.MISDIRECTED, "api", port, self.asked(b"api.example.com")
         )
+
+    def test_demands_differ(self) -> None:
+        """Nothing allows a detour around TLS demands, in neither direction."""
+        port = with_demands(
+            listener("shop", "shop.example.com", misdirected="route"),
+            listener("api", "api.example.com", misdirected="route"),
+        )
+        for host, name in (("api", "shop"), ("shop", "api")):
+            self.assertRefused(
+                Refusal.MISDIRECTED,
+                host,
+                port,
+                self.asked(f"{host}.example.com".encode()),
+                f"{name}.example.com",
+            )
+
+    def test_equal_demands(self) -> None:
+        """Equal demands are compared by content, whoever makes them."""
+        shop, api = (
+            with_demands(SHOP),
+            with_demands(listener("api", "api.example.com", misdirected="route")),
+        )
+        port = PortTable("0.0.0.0", 443, "https", (*shop.sites, *api.sites))
         asked = self.asked(b"api.example.com")
-        self.assertRefused(Refusal.MISDIRECTED, "api", port, asked, "shop.example.com")
+        self.assertForward(b"/", port, asked, "shop.example.com")
+        self.assertForward(b"/", port, asked)
 
 
 class MethodTests(_Deciding):

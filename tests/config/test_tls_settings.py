@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from appgw.config.model import SslPolicy
+from tests.config.samples import SOUND, ConfigCase, certificate, key_pem, pem
+
+ECDSA = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
+RULE = "{priority: %d, listener: %s, pool: orders, backend_settings: orders}"
+RULES = f"shop: {RULE % (10, 'shop')}\nmore: {RULE % (20, 'more')}"
+
+
+class ProfileTests(ConfigCase):
+    def text_with(self, profile: str, listeners: str = "", more: str = "") -> str:
+        """
+        Write a configuration whose listener has a profile.
+        """
+        return self.text(
+            more,
+            listeners=listeners
+            or "shop: {protocol: https, certificate: shop, ssl_profile: p}",
+            ssl_profiles=f"p: {profile}",
+        )
+
+    def test_sound(self) -> None:
+        """
+        A profile with a policy.
+        """
+        config = self.sound(
+            self.text_with("{ssl_policy: {policy_name: AppGwSslPolicy20220101S}}")
+        )
+        named = SslPolicy(policy_name="AppGwSslPolicy20220101S")
+        self.assertEqual(named, config.ssl_profiles["p"].ssl_policy)
+
+    def test_policy_of_a_profile(self) -> None:
+        """
+        A profile's policy is judged as the gateway's is.
+        """
+        self.only(
+            self.text_with(
+                "{ssl_policy: {disabled_ssl_protocols: [TLSv1_2, TLSv1_3]}}  # here"
+            ),
+            "ssl_profiles.p.ssl_policy.disabled_ssl_protocols",
+        )
+
+    def test_idle(self) -> None:
+        """
+        A profile that asks for nothing is a warning.
+        """
+        self.only(self.text_with("{}  # here"), "ssl_profiles.p", "warning")
+
+    def test_http(self) -> None:
+        """
+        An http listener has no use for a profile.
+        """
+        text = self.text_with(
+            "{ssl_policy: {policy_name: AppGwSslPolicy20220101S}}",
+            "shop: {protocol: http, ssl_profile: p}  # here",
+        )
+        self.only(text, "listeners.shop.ssl_profile")
+
+    def test_newest_version_of_a_port(self) -> None:
+        """
+        Listeners of one port have the newest version in common, or clients that
+        speak it could not reach all of them.
+        """
+        one = "host_names: [a.example], ssl_profile: p"
+        listeners = f"""
+            shop: {{protocol: https, certificate: shop, {one}}}  # here
+            more: {{protocol: https, certificate: shop%s}}
+        """
+        profile = "{ssl_policy: {policy_name: AppGwSslPolicy20170401S}}"
+        text = self.text_with(profile, listeners % "").replace(
+            SOUND["rules"], RULES.replace("\n", "\n  ")
+        )
+        problem = self.only(text, "listeners.shop")
+        self.assertIn("no TLSv1_3, which listener 'more'", problem.found)
+        apart = self.text_with(profile, listeners % ", port: 8443").replace(
+            SOUND["rules"], RULES.replace("\n", "\n  ")
+        )
+        self.sound(apart)
+        # Only the oldest version may differ.
+        above = profile.replace(
+            "policy_name: AppGwSslPolicy20170401S", "disabled_ssl_protocols: [TLSv1_2]"
+        )
+        self.sound(text.replace(profile, above))
+
+
+class ListenerTests(ConfigCase):
+    def listening(self, more: str) -> str:
+        """
+        Write a configuration with a policy.
+        """
+        return self.text(
+            more, listeners="shop: {protocol: https, certificate: shop}  # here"
+        )
+
+    def write_rsa(self) -> None:
+        """
+        Write a certificate with an RSA key.
+        """
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.write("shop.pem", pem(certificate(key)))
+        self.write("shop.key", key_pem(key))
+
+    def test_no_suite_for_the_key(self) -> None:
+        """
+        A policy without a suite for the certificate could agree with nobody.
+        """
+        only_ecdsa = (
+            "ssl_policy: {policy_type: %s, min_protocol_version: TLSv1_2,"
+            f" cipher_suites: [{ECDSA}]}}\n"
+        )
+        self.sound(self.listening(only_ecdsa % "Custom"))
+        self.write_rsa()
+        problem = self.only(self.listening(only_ecdsa % "Custom"), "listeners.shop")
+        self.assertIn("with RSA key", problem.found)
+        # In TLS 1.3 suites and keys have nothing to do with each other.
+        self.sound(self.listening(only_ecdsa % "CustomV2"))
