@@ -96,7 +96,7 @@ def build(
         key: Terms(
             scheme=port.protocol,
             root=resources.build(port, fresh, means, mounts),
-            tls=_tls(key, sites, shown, before, counters.handshake_failed),
+            tls=_tls(key, sites, shown, before, means, counters.handshake_failed),
             proxies=_proxies(config, port, counters.proxy_refused),
             max_request_body=config.max_request_body,
             trusted_proxies=config.trusted_proxies,
@@ -123,7 +123,10 @@ def _secure(config: Config, table: Table) -> dict[Key, dict[Site, SiteTLS]]:
     known = config.certificates
     return {
         key: {
-            site: SiteTLS(known[str(site.listener.certificate)], site.tls_demands)
+            site: SiteTLS(
+                tuple(known[name] for name in site.listener.presented),
+                site.tls_demands,
+            )
             for site in port.sites
             if site.tls_demands is not None
         }
@@ -141,6 +144,7 @@ def _tls(
     sites: Mapping[Key, Mapping[Site, SiteTLS]],
     shown: Mapping[Key, Shown],
     before: Build | None,
+    means: Means,
     handshake_failed: Callable[[], None],
 ) -> PortTLS | None:
     if key not in sites:
@@ -152,12 +156,11 @@ def _tls(
         # Contexts that would be the same keep the sessions of their clients.
         return tls
     try:
-        tls = PortTLS(wanted, shown[key], handshake_failed)
+        return PortTLS(wanted, shown[key], handshake_failed, means.wall)
     except (SSL.Error, ValueError) as error:
-        told = ", ".join(sorted(str(site.listener.certificate) for site in sites[key]))
+        names = {name for site in sites[key] for name in site.listener.presented}
+        told = ", ".join(sorted(names))
         raise ValueError(f"certificate {told}: cannot be used: {error}") from error
-    tls.curious = table.ports[key].curious
-    return tls
 
 
 def _proxies(

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from cryptography import x509
 from OpenSSL import SSL
+from OpenSSL._util import lib
 
 from appgw.config.demands import Demands
 from appgw.config.model import Certificate, SslPolicy
@@ -47,22 +48,25 @@ def policy(name: str) -> Policy:
     return resolved(SslPolicy(policy_name=name))
 
 
-def site(issued: Issued, demands: Demands | None = None) -> SiteTLS:
+def site(*issued: Issued, demands: Demands | None = None) -> SiteTLS:
     """
-    Make what a listener with this certificate does in a handshake.
+    Make what a listener with these certificates does in a handshake.
     """
-    return SiteTLS(held(issued), demands or Demands(DEFAULT))
+    return SiteTLS(tuple(held(one) for one in issued), demands or Demands(DEFAULT))
 
 
 def port_of(
     sites: Mapping[str, SiteTLS],
     failed: Callable[[], None] = lambda: None,
+    **more: Any,
 ) -> PortTLS:
     """
     Make the terms of a port: each name its own site, all others the first.
     """
     first = next(iter(sites.values()))
-    return PortTLS(sites.values(), lambda name: sites.get(name or "", first), failed)
+    return PortTLS(
+        sites.values(), lambda name: sites.get(name or "", first), failed, **more
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -72,13 +76,16 @@ class Peer:
 
     Attributes:
         version: the one that it speaks.
+        signatures: algorithms that it takes, in OpenSSL's words; None: any.
     """
 
     name: bytes | None = b"a.example"
     version: int = TLS13
+    signatures: bytes | None = None
     suites: bytes | None = None
+    stapling: bool = False
 
-    def context(self) -> SSL.Context:
+    def context(self, staples: list[bytes]) -> SSL.Context:
         """
         Make the context of a connection.
         """
@@ -88,6 +95,12 @@ class Peer:
         if self.suites is not None or self.version < TLS12:
             suites = self.suites or b"ALL"
             context.set_cipher_list(suites + b":@SECLEVEL=0")
+        if self.signatures is not None:
+            assert lib.SSL_CTX_set1_sigalgs_list(context._context, self.signatures)
+        if self.stapling:
+            context.set_ocsp_client_callback(
+                lambda _connection, response, _: not staples.append(response)
+            )
         return context
 
     def meet(self, port: int) -> Met:
@@ -101,11 +114,14 @@ class Peer:
         """
         Do the same over a connection that stands.
         """
+        staples: list[bytes] = []
         plain.settimeout(None)
-        connection = SSL.Connection(self.context(), plain)
+        connection = SSL.Connection(self.context(staples), plain)
         connection.set_connect_state()
         if self.name is not None:
             connection.set_tlsext_host_name(self.name)
+        if self.stapling:
+            connection.request_ocsp()
         try:
             connection.do_handshake()
             data = connection.recv(1 << 16)
@@ -118,6 +134,7 @@ class Peer:
             version=connection.get_protocol_version_name(),
             cipher=connection.get_cipher_name() or "",
             chain=tuple(_short(one.subject) for one in chain),
+            staple=staples[-1] if staples else None,
             data=data,
         )
 
@@ -133,11 +150,13 @@ class Met:
 
     Attributes:
         chain: common names, leaf first.
+        staple: None: nobody asked; empty: there was none.
         refusal: what it was told instead of all this.
     """
 
     version: str = ""
     cipher: str = ""
     chain: tuple[str, ...] = ()
+    staple: bytes | None = None
     data: bytes = b""
     refusal: str = ""

@@ -11,6 +11,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import attrs
+
 from appgw.backend.target import Target
 from appgw.config.model import (
     WELL_KNOWN,
@@ -141,11 +143,12 @@ def _shown(
     settings: BackendSettings, certificates: Mapping[str, Certificate]
 ) -> Certificate | None:
     """
-    Return what backends of a setting are shown.
+    Return what backends of a setting are shown; what is stapled for clients is
+    no part of it.
     """
     if settings.client_certificate is None:
         return None
-    return certificates[settings.client_certificate]
+    return attrs.evolve(certificates[settings.client_certificate], ocsp_response=None)
 
 
 def _pins(

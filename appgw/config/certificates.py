@@ -26,6 +26,7 @@ from appgw.config.model import (
 )
 from appgw.config.presenting import present
 from appgw.config.problems import Finding, KeyPath, Places
+from appgw.config.stapling import NoStaple, read_staple
 
 _KINDS: Final = (
     ("RSA", rsa.RSAPublicKey),
@@ -45,6 +46,7 @@ def certificate_findings(
     for certificate in config.certificates.values():
         if certificate.chain and certificate.key:
             yield from _presented(certificate, places, now)
+            yield from _stapled(certificate, now)
     yield from _uses(config)
     for pin in config.pins.values():
         yield from _pin(pin, now)
@@ -90,10 +92,55 @@ def key_kind(certificate: Certificate) -> str | None:
     return next((name for name, kind in _KINDS if isinstance(key, kind)), None)
 
 
+def _stapled(certificate: Certificate, now: datetime.datetime) -> Iterator[Finding]:
+    chain = x509.load_pem_x509_certificates(certificate.chain)
+    here = ("certificates", certificate.name, "ocsp_response_file")
+    if certificate.ocsp_response is None:
+        if _must_staple(chain[0]):
+            found = "none, where the certificate says that there must be one"
+            yield Finding(here, found, "an OCSP response to staple", "warning")
+        return
+    try:
+        staple = read_staple(certificate.ocsp_response, chain)
+    except NoStaple as error:
+        yield Finding(here, str(error), "a response about this certificate")
+        return
+    if not staple.good:
+        found = "a response that doesn't call the certificate good; it isn't stapled"
+    elif staple.fresh(now):
+        return
+    elif now < staple.since:
+        found = f"a response that isn't valid before {staple.since:%Y-%m-%d %H:%M} UTC"
+    else:
+        found = f"a response that expired on {staple.until:%Y-%m-%d %H:%M} UTC"
+    yield Finding(here, found, "one that is valid now", "warning")
+
+
+def _must_staple(leaf: x509.Certificate) -> bool:
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.TLSFeature)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return x509.TLSFeatureType.status_request in found.value
+
+
 def _uses(config: Config) -> Iterator[Finding]:
     """
     Judge certificates where they are used.
     """
+    for name, listener in config.listeners.items():
+        kinds: dict[str | None, int] = {}
+        for index, one in enumerate(listener.certificates):
+            kind = (
+                key_kind(config.certificates[one])
+                if one in config.certificates
+                else None
+            )
+            first = kinds.setdefault(kind, index)
+            if first != index and kind is not None:
+                key: KeyPath = ("listeners", name, "certificates", index)
+                found = f"a certificate with {kind} key, as [{first}] has"
+                yield Finding(key, found, "one for each kind of key")
     for name, settings in config.backend_settings.items():
         shown = config.certificates.get(settings.client_certificate or "")
         if shown is not None and shown.chain and not _is_for_clients(shown):

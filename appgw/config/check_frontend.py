@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from appgw.config.model import Config
+from appgw.config.model import Config, Listener
 from appgw.config.problems import Finding, KeyPath, Places
 from appgw.refusal import Refusal
 
@@ -25,13 +25,9 @@ def _listeners(config: Config, places: Places) -> Iterator[Finding]:
         yield Finding(("listeners",), "none", "at least one listener")
     for name, listener in config.listeners.items():
         here = ("listeners", name)
-        key = (*here, "certificate")
-        if not places.sound(*here, "protocol") or not places.sound(*key):
-            continue
-        if listener.protocol == "https" and listener.certificate is None:
-            yield Finding(key, "nothing", "a certificate, as the protocol is https")
-        if listener.protocol == "http" and listener.certificate is not None:
-            yield Finding(key, "one", "none, as the protocol is http")
+        keys = ("protocol", "certificate", "certificates")
+        if all(places.sound(*here, key) for key in keys):
+            yield from _presented(listener, here)
     yield from _bindings(config, places)
 
 
@@ -51,6 +47,19 @@ def _proxied(config: Config, places: Places) -> Iterator[Finding]:
             found = f"everybody, who may then speak for anybody at {proxied[0]!r}"
             place = ("trusted_proxies", index)
             yield Finding(place, found, "the addresses of your proxies", "warning")
+
+
+def _presented(listener: Listener, here: KeyPath) -> Iterator[Finding]:
+    alone, several = listener.certificate is not None, bool(listener.certificates)
+    if listener.protocol == "https" and not listener.presented:
+        key = (*here, "certificate")
+        yield Finding(key, "nothing", "a certificate, as the protocol is https")
+    elif listener.protocol == "https" and alone and several:
+        found = "certificates beside certificate"
+        yield Finding((*here, "certificates"), found, "one of the two keys")
+    elif listener.protocol == "http" and (alone or several):
+        key = (*here, "certificate" if alone else "certificates")
+        yield Finding(key, "one", "none, as the protocol is http")
 
 
 def _bindings(config: Config, places: Places) -> Iterator[Finding]:

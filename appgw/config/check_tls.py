@@ -184,7 +184,7 @@ def _known(
     Tell whether all that the listener's TLS depends on could be read, and is well.
     """
     name = listener.ssl_profile
-    keys = ("protocol", "address", "port", "ssl_profile", "certificate")
+    keys = ("protocol", "address", "port", "ssl_profile", "certificates")
     if not all(places.sound("listeners", listener.name, key) for key in keys):
         return False
     if any(path[0] == "ssl_policy" for path in wrong) or not places.sound("ssl_policy"):
@@ -205,14 +205,15 @@ def _listener(config: Config, listener: Listener) -> Iterator[Finding]:
     here = ("listeners", listener.name)
     policy = _policy_of(config, listener)
     versions = [one for one in versions_of(policy) if speaks(one)]
-    certificate = config.certificates.get(listener.certificate or "")
-    kind = None if certificate is None else key_kind(certificate)
-    if kind is None:
+    certificates = [config.certificates.get(name) for name in listener.presented]
+    kinds = [one and key_kind(one) for one in certificates]
+    if None in kinds or not kinds:
         return
-    keys = ["RSA" if kind == "RSA" else "ECDSA"]
+    keys = {"RSA" if kind == "RSA" else "ECDSA" for kind in kinds}
     suites = [name for name in suites_of(policy) if builds(name)]
     if versions and not any(suites_for(one, suites, keys) for one in versions):
-        found = f"a certificate with {kind} key, for which its policy has no suite"
+        told = " and ".join(sorted(kind or "" for kind in kinds))
+        found = f"a certificate with {told} key, for which its policy has no suite"
         yield Finding(here, found, "a suite that goes with the certificate")
 
 

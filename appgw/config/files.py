@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     pkcs12,
 )
+from cryptography.x509 import ocsp
 
 from appgw.config.problems import quoted
 from appgw.config.scalars import UnfitError
@@ -134,6 +135,17 @@ def roots(data: bytes) -> tuple[bytes, ...]:
     if not found:
         raise UnfitError(_CERTIFICATE, found="a file without one")
     return tuple(one.public_bytes(Encoding.DER) for one in found)
+
+
+def ocsp_response(data: bytes) -> bytes:
+    """
+    Take an OCSP response in DER; what it says is judged with its certificate.
+    """
+    try:
+        ocsp.load_der_ocsp_response(data)
+    except Exception:
+        raise UnfitError("an OCSP response, DER", found="a file without one") from None
+    return data
 
 
 def password(data: bytes) -> bytes:

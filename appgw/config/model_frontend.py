@@ -30,11 +30,13 @@ class Certificate:
     Attributes:
         chain: PEM, leaf first.
         key: PEM, unencrypted.
+        ocsp_response: DER, to be stapled while it is in date; None: none is.
     """
 
     name: str
     chain: bytes
     key: bytes = attrs.field(repr=False)
+    ocsp_response: bytes | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +81,7 @@ class Listener:
         host_names: lower case, ``*`` spans labels, ``?`` is one character;
             empty takes every Host.
         certificate: name, https only.
+        certificates: names in its place: one for each kind of key.
         ssl_profile: name; None: the gateway's policy.
         misdirected: ``route``: a Host that means another listener than the
             SNI did is routed when both have the same TLS demands.
@@ -95,9 +98,18 @@ class Listener:
     host_names: tuple[str, ...] = ()
     certificate: str | None = None
     proxy_protocol: bool = False
+    certificates: tuple[str, ...] = ()
     ssl_profile: str | None = None
     misdirected: Literal["refuse", "route"] = "refuse"
     ambiguous_paths: Literal["refuse", "allow"] = "refuse"
     custom_error_pages: Mapping[int, bytes] = attrs.field(
         factory=dict, hash=False, repr=False
     )
+
+    @property
+    def presented(self) -> tuple[str, ...]:
+        """
+        The names of its certificates, however they were given.
+        """
+        alone = () if self.certificate is None else (self.certificate,)
+        return self.certificates or alone

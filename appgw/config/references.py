@@ -65,6 +65,8 @@ def references(config: Config) -> Iterator[Reference]:
     for name, listener in config.listeners.items():
         here: KeyPath = ("listeners", name)
         yield (*here, "certificate"), "certificates", listener.certificate
+        several = (*here, "certificates")
+        yield from _each(several, "certificates", listener.certificates)
         yield (*here, "ssl_profile"), "ssl_profiles", listener.ssl_profile
     for name, pool in config.pools.items():
         for index, member in enumerate(pool.members):

@@ -14,6 +14,7 @@ from appgw.config.vocabulary import (
     DEFAULT_PORTS,
     FLAG,
     NAME,
+    NAMES,
     PORT,
     PROTOCOL,
     name_of,
@@ -42,7 +43,12 @@ def _certificate(
         except UnfitError as unfit:
             here = (*path, "pfx_file")
             reader.report(here, str(unfit.found), unfit.expected)
-    return model.Certificate(name=name_of(path), chain=chain, key=key)
+    return model.Certificate(
+        name=name_of(path),
+        chain=chain,
+        key=key,
+        ocsp_response=values.get("ocsp_response_file"),
+    )
 
 
 # 499 is for the log alone; 403 is among Azure's, for its firewall.
@@ -69,6 +75,7 @@ _CERTIFICATE: Final = {
     "key_file": Key(file(files.private_key, private=True)),
     "pfx_file": Key(file(bytes, private=True)),
     "password_file": Key(file(files.password, private=True)),
+    "ocsp_response_file": Key(file(files.ocsp_response)),
 }
 _ERROR_PAGES = mapping(
     _status,
@@ -82,6 +89,7 @@ _LISTENER: Final = {
     "host_names": Key(listing(text(addresses.site_name))),
     "certificate": Key(NAME),
     "proxy_protocol": Key(FLAG),
+    "certificates": Key(NAMES),
     "ssl_profile": Key(NAME),
     "misdirected": Key(text(scalars.one_of("refuse", "route"))),
     "ambiguous_paths": Key(text(scalars.one_of("refuse", "allow"))),

@@ -7,16 +7,25 @@ suites; versions, options and modes stay those of the context that it began with
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
+from twisted.logger import Logger
 
 from appgw.config.demands import Demands
 from appgw.config.model import Certificate, TLSVersion
 from appgw.config.policies import TLS13_SUITES, VERSIONS, Policy
 from appgw.config.presenting import NO_AUTO_CHAIN, present
+from appgw.config.stapling import Staple, read_staple
+
+_log = Logger()
+
+Wall = Callable[[], float]
 
 VERSION_NAMES: Final[dict[str, TLSVersion]] = {
     "TLSv1": "TLSv1_0",
@@ -38,6 +47,10 @@ _OPENSSL: Final = dict(
         strict=True,
     )
 )
+_STALE: Final = (
+    "Certificate {name}: its OCSP response is not stapled, as it is out of date or"
+    " does not call the certificate good."
+)
 _LOWEST_LEVEL: Final = "@SECLEVEL=0"
 """TLS 1.0 and 1.1 sign with SHA-1 and MD5, which OpenSSL does on no other."""
 
@@ -54,18 +67,19 @@ class SiteTLS:
     What one listener does in a handshake.
 
     Attributes:
-        certificate: what it presents.
+        certificates: what it presents: one for each kind of key.
     """
 
-    certificate: Certificate
+    certificates: tuple[Certificate, ...]
     demands: Demands
 
 
-def site_context(site: SiteTLS, *, resuming: bool) -> SSL.Context:
+def site_context(site: SiteTLS, wall: Wall, *, resuming: bool) -> SSL.Context:
     """
-    Make a context that presents a listener's certificate.
+    Make a context that presents a listener's certificates.
 
     Args:
+        wall: seconds since the epoch, for the dates of what is stapled.
         resuming: clients may come back with a session ticket.
 
     Raises:
@@ -73,7 +87,11 @@ def site_context(site: SiteTLS, *, resuming: bool) -> SSL.Context:
     """
     policy = site.demands.policy
     context = _bare_context([policy], policy.suites, resuming=resuming)
-    present(context, site.certificate)
+    for certificate in site.certificates:
+        present(context, certificate, alone=len(site.certificates) == 1)
+    staples = Staples.of(site.certificates, wall)
+    if staples.responses:
+        context.set_ocsp_server_callback(staples)
     return context
 
 
@@ -121,3 +139,49 @@ def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> bytes:
     if b"http/1.1" in offered:
         return b"http/1.1"
     raise NoProtocol("no protocol in common")
+
+
+@attrs.frozen(eq=False)
+class Staples:
+    """
+    The OCSP responses of a context, for clients that ask.
+
+    Attributes:
+        responses: by the DER of the leaf, with what each says.
+    """
+
+    responses: dict[bytes, tuple[bytes, Staple]]
+    wall: Wall
+
+    @classmethod
+    def of(cls, certificates: Iterable[Certificate], wall: Wall) -> Staples:
+        """
+        Read those that there are.
+
+        Raises:
+            ValueError: one is about another certificate.
+        """
+        responses = {}
+        now = datetime.datetime.fromtimestamp(wall(), datetime.UTC)
+        for certificate in certificates:
+            response = certificate.ocsp_response
+            if response is None:
+                continue
+            chain = x509.load_pem_x509_certificates(certificate.chain)
+            staple = read_staple(response, chain)
+            responses[chain[0].public_bytes(Encoding.DER)] = (response, staple)
+            if not staple.fresh(now):
+                _log.warn(_STALE, name=certificate.name)
+        return cls(responses, wall)
+
+    def __call__(self, connection: SSL.Connection, _: object) -> bytes:
+        """
+        Return what to staple beside the certificate chosen; nothing if it is late.
+        """
+        shown = connection.get_certificate(as_cryptography=True)
+        der = b"" if shown is None else shown.public_bytes(Encoding.DER)
+        if der not in self.responses:
+            return b""
+        response, staple = self.responses[der]
+        now = datetime.datetime.fromtimestamp(self.wall(), datetime.UTC)
+        return response if staple.fresh(now) else b""

@@ -11,6 +11,7 @@ of the listener that it asked for.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -70,6 +71,7 @@ class PortTLS:
         sites: all that its listeners do in handshakes.
         site_for: which of them for an SNI, or for None.
         failed: told of each handshake that came to nothing.
+        wall: seconds since the epoch.
 
     Attributes:
         curious: see ``ServerTerms``.
@@ -85,10 +87,12 @@ class PortTLS:
         sites: Iterable[SiteTLS],
         site_for: Callable[[str | None], SiteTLS],
         failed: Callable[[], None],
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.sites = frozenset(sites)
         self.site_for = self.site_now = site_for
         self._failed = failed
+        self._wall = wall
         self._demands, *others = {site.demands for site in self.sites}
         self._alike = not others
         self._door: SSL.Context | None = None
@@ -102,7 +106,9 @@ class PortTLS:
         # The name binds a session to this port and this generation.
         session_id = secrets.token_bytes(16)
         self._contexts = {
-            site: self._joined(site_context(site, resuming=self._alike), session_id)
+            site: self._joined(
+                site_context(site, self._wall, resuming=self._alike), session_id
+            )
             for site in self.sites
         }
         if not self._alike:

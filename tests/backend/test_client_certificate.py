@@ -210,7 +210,8 @@ class IdentityTests(SynchronousTestCase):
 
     def test_by_content(self) -> None:
         """
-        Another certificate is another target, and a renewed one, too.
+        Another certificate is another target, and a renewed one, too; what
+        clients are stapled is none of it.
         """
         one = self.target(self.SETTINGS, us=held(US))
         self.assertEqual(held(US), one.client_certificate)
@@ -221,6 +222,8 @@ class IdentityTests(SynchronousTestCase):
             self.target(none, us=held(US)),
         }
         self.assertNotIn(one, others)
+        stapled = attrs.evolve(held(US), ocsp_response=b"response")
+        self.assertEqual(one, self.target(self.SETTINGS, us=stapled))
 
     def test_never_lost(self) -> None:
         """

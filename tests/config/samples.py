@@ -8,10 +8,11 @@ import datetime
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     pkcs12,
 )
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,7 +32,7 @@ DAY = datetime.timedelta(days=1)
 HERE = "# here"
 PIN = "ab" * 32
 
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 SOUND = {
     "certificates": "shop: {certificate_file: shop.pem, key_file: shop.key}",
@@ -56,6 +58,8 @@ def certificate(
     first: datetime.datetime = NOW - DAY,
     last: datetime.datetime = NOW + DAY,
     ca: bool = False,
+    serial: int | None = None,
+    digest: hashes.HashAlgorithm | None = hashes.SHA256(),  # noqa: B008
     extensions: Sequence[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     above, signer = issuer or (name, key)
@@ -64,14 +68,14 @@ def certificate(
         .subject_name(_named(name))
         .issuer_name(_named(above))
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(first)
         .not_valid_after(last)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     for extension in extensions:
         builder = builder.add_extension(extension, critical=False)
-    return builder.sign(signer, hashes.SHA256())
+    return builder.sign(signer, digest)
 
 
 def _named(name: str) -> x509.Name:
@@ -95,6 +99,38 @@ def pfx(
 ) -> bytes:
     how = BestAvailableEncryption(password) if password else NoEncryption()
     return pkcs12.serialize_key_and_certificates(b"it", key, leaf, others, how)
+
+
+def said_by(signer: Key, responder: x509.Certificate, **said: Any) -> bytes:
+    """
+    Sign what a responder says about a certificate (OCSP, DER).
+    """
+    revoked = said["cert_status"] is ocsp.OCSPCertStatus.REVOKED
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        **said,
+        revocation_time=said["this_update"] if revoked else None,
+        revocation_reason=None,
+    )
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, responder)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def called_good(
+    leaf: x509.Certificate, authority: x509.Certificate, signer: Key
+) -> bytes:
+    """
+    Let a CA call a certificate good, from yesterday to tomorrow.
+    """
+    return said_by(
+        signer,
+        authority,
+        cert=leaf,
+        issuer=authority,
+        algorithm=hashes.SHA1(),
+        cert_status=ocsp.OCSPCertStatus.GOOD,
+        this_update=NOW - DAY,
+        next_update=NOW + DAY,
+    )
 
 
 class ConfigCase(SynchronousTestCase):

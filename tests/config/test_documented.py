@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from appgw.config import (
@@ -18,6 +19,7 @@ from appgw.config import (
 from appgw.config.shapes import Key
 from tests.config.samples import (
     ConfigCase,
+    called_good,
     certificate,
     key_pem,
     new_key,
@@ -55,9 +57,22 @@ class ExampleTests(ConfigCase):
         self.write("ca/corp.pem", pem(certificate(new_key(), name="corp", ca=True)))
         self.write("tls/gateway.pem", pem(certificate(self.key, name="gateway")))
         self.write("tls/gateway.key", key_pem(self.key))
+        self.write_stapled("tls/partners-rsa")
         self.write("affinity.key", bytes(range(32)))
         for name in ("404", "sorry", "partners"):
             self.write(f"errors/{name}.html", name.encode())
+
+    def write_stapled(self, name: str) -> None:
+        """
+        Write a certificate with an RSA key, and an OCSP response about it.
+        """
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        signer = new_key()
+        authority = certificate(signer, name="ca", ca=True)
+        leaf = certificate(key, issuer=("ca", signer))
+        self.write(f"{name}.pem", pem(leaf))
+        self.write(f"{name}.key", key_pem(key))
+        self.write(f"{name}.ocsp", called_good(leaf, authority, signer))
 
     def test_sound(self) -> None:
         """

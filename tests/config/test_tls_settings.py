@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from appgw.config.model import SslPolicy
 from tests.config.samples import SOUND, ConfigCase, certificate, key_pem, pem
@@ -87,21 +92,60 @@ class ProfileTests(ConfigCase):
 
 
 class ListenerTests(ConfigCase):
-    def listening(self, more: str) -> str:
+    def setUp(self) -> None:
         """
-        Write a configuration with a policy.
+        Write an RSA certificate beside the one with P-256.
         """
-        return self.text(
-            more, listeners="shop: {protocol: https, certificate: shop}  # here"
+        super().setUp()
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.write("rsa.pem", pem(certificate(key)))
+        self.write("rsa.key", key_pem(key))
+        self.certificates = (
+            SOUND["certificates"]
+            + "\nrsa: {certificate_file: rsa.pem, key_file: rsa.key}"
+            + "\nagain: {certificate_file: shop.pem, key_file: shop.key}"
         )
 
-    def write_rsa(self) -> None:
+    def listening(self, keys: str, more: str = "") -> str:
         """
-        Write a certificate with an RSA key.
+        Write a configuration with a listener that has these keys.
         """
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.write("shop.pem", pem(certificate(key)))
-        self.write("shop.key", key_pem(key))
+        return self.text(
+            more,
+            certificates=self.certificates,
+            listeners=f"shop: {{protocol: https, {keys}}}  # here",
+        )
+
+    def test_one_for_each_kind(self) -> None:
+        """
+        A listener may have a certificate for each kind of key.
+        """
+        config = self.sound(self.listening("certificates: [rsa, shop]"))
+        self.assertEqual(("rsa", "shop"), config.listeners["shop"].presented)
+        alone = self.sound(self.listening("certificate: rsa"))
+        self.assertEqual(("rsa",), alone.listeners["shop"].presented)
+
+    def test_two_of_a_kind(self) -> None:
+        """
+        Of two with one kind of key, only one could ever be shown.
+        """
+        self.only(
+            self.listening("certificates: [shop, rsa, again]"),
+            "listeners.shop.certificates[2]",
+        )
+
+    def test_both_keys(self) -> None:
+        """
+        One certificate or several, not both.
+        """
+        self.only(
+            self.listening("certificate: shop, certificates: [rsa]"),
+            "listeners.shop.certificates",
+        )
+        self.only(
+            self.text(listeners="shop: {protocol: http, certificates: [shop]}  # here"),
+            "listeners.shop.certificates",
+        )
 
     def test_no_suite_for_the_key(self) -> None:
         """
@@ -111,9 +155,26 @@ class ListenerTests(ConfigCase):
             "ssl_policy: {policy_type: %s, min_protocol_version: TLSv1_2,"
             f" cipher_suites: [{ECDSA}]}}\n"
         )
-        self.sound(self.listening(only_ecdsa % "Custom"))
-        self.write_rsa()
-        problem = self.only(self.listening(only_ecdsa % "Custom"), "listeners.shop")
+        problem = self.only(
+            self.listening("certificate: rsa", only_ecdsa % "Custom"), "listeners.shop"
+        )
         self.assertIn("with RSA key", problem.found)
         # In TLS 1.3 suites and keys have nothing to do with each other.
-        self.sound(self.listening(only_ecdsa % "CustomV2"))
+        self.sound(self.listening("certificate: rsa", only_ecdsa % "CustomV2"))
+        self.sound(self.listening("certificates: [rsa, shop]", only_ecdsa % "Custom"))
+
+    def test_other_keys(self) -> None:
+        """
+        Ed25519 goes with the suites for ECDSA.
+        """
+        key = ed25519.Ed25519PrivateKey.generate()
+        self.write("rsa.pem", pem(certificate(key, digest=None)))
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.write("rsa.key", private)
+        self.sound(
+            self.listening(
+                "certificate: rsa",
+                "ssl_policy: {policy_type: Custom, min_protocol_version: TLSv1_2,"
+                f" cipher_suites: [{ECDSA}]}}\n",
+            )
+        )

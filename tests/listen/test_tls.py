@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import ssl
+import time
 from typing import Any
 
 from cryptography import x509
@@ -351,7 +352,9 @@ class MaterialTests(TermsTestCase):
         Make a context of these.
         """
         certificate = Certificate(name="a", chain=chain, key=key)
-        site_context(SiteTLS(certificate, Demands(DEFAULT)), resuming=True)
+        site_context(
+            SiteTLS((certificate,), Demands(DEFAULT)), time.time, resuming=True
+        )
 
     def test_not_its_key(self) -> None:
         """
