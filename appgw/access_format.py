@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from json.encoder import encode_basestring_ascii as quote
 
 from appgw.backend.verdict import Verdict
-from appgw.message import Arrival, RequestHead, value_of
+from appgw.message import Arrival, ClientCertificate, RequestHead, value_of
 from appgw.record import Outcome
 from appgw.route.table import Way
 
@@ -155,13 +155,24 @@ def arrival_fields(arrival: Arrival) -> str:
     """
     Return what is known of a client's connection, as JSON fields.
     """
+    client = arrival.client_certificate
     return (
         f'"clientIP":{quote(arrival.address)},"clientPort":{arrival.port},'
         f'"sslEnabled":"{"on" if arrival.scheme == "https" else "off"}",'
         f'"sslCipher":{quote(arrival.cipher)},'
         f'"sslProtocol":{quote(arrival.tls_version)},'
-        '"sslClientVerify":"NONE","sslClientCertificateFingerprint":"",'
-        '"sslClientCertificateIssuerName":""'
+        f"{NOT_ASKED if client is None else client_fields(client)}"
+    )
+
+
+def client_fields(client: ClientCertificate) -> str:
+    """
+    Return what a client has shown when it was asked, as JSON fields.
+    """
+    return (
+        f'"sslClientVerify":{quote(client.verification)},'
+        f'"sslClientCertificateFingerprint":"{client.fingerprint}",'
+        f'"sslClientCertificateIssuerName":{quoted(client.issuer.encode())}'
     )
 
 
@@ -179,6 +190,11 @@ def certificate_fields(verdict: Verdict) -> str:
         f'"pinDecision":{quote(verdict.reason)}'
     )
 
+
+NOT_ASKED = (
+    '"sslClientVerify":"NONE","sslClientCertificateFingerprint":"",'
+    '"sslClientCertificateIssuerName":""'
+)
 
 NO_CERTIFICATE = '"backendPin":"","backendCertificateSha256":"","pinDecision":""'
 

@@ -52,7 +52,6 @@ class Build:
         for key, shown in self.shown.items():
             tls, old = self.terms[key].tls, before.terms.get(key)
             if tls is not None:
-                tls.curious = self.table.ports[key].curious
                 tls.site_for = tls.site_now = shown
             if old is not None and old.tls is not None:
                 old.tls.site_now = shown

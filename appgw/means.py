@@ -31,6 +31,17 @@ from appgw.route.templates import Unrewritable
 
 _log = Logger()
 
+_CONNECT_ANEW: Final = frozenset(
+    (
+        Refusal.MISDIRECTED,
+        Refusal.NO_CLIENT_CERTIFICATE,
+        Refusal.BAD_CLIENT_CERTIFICATE,
+    )
+)
+"""
+What only another handshake can mend, so the connection ends (RFC 9110, 15.5.20).
+"""
+
 WEIGHT: Final = {
     Refusal.NO_MEMBER: 0,
     Refusal.PIN_REFUSED: 1,
@@ -127,8 +138,7 @@ def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> N
     """
     Write our own answer to *request*.
     """
-    if refusal is Refusal.MISDIRECTED:
-        # The client shall connect anew (RFC 9110, 15.5.20).
+    if refusal in _CONNECT_ANEW:
         request.keep_alive = False
     custom = means.pages.get(refusal.status)
     head, body = page(refusal, trace_id, means.date(means.wall()), custom)

@@ -7,6 +7,8 @@ writes one serialises them anew; nothing is ever copied from wire to wire.
 
 from __future__ import annotations
 
+import datetime
+
 import attrs
 
 Headers = list[tuple[bytes, bytes]]
@@ -110,6 +112,39 @@ class ResponseHead:
         self.content_length = content_length
 
 
+@attrs.frozen(eq=False, kw_only=True)
+class ClientCertificate:
+    """
+    What a client that was asked for a certificate has shown.
+
+    Names are printable ASCII, whatever the certificate holds.
+
+    Attributes:
+        verification: ``SUCCESS``, ``FAILED:`` with a reason, or ``NONE``.
+        der: the whole certificate; empty for none.
+        subject, issuer: as RFC 4514 writes names.
+        serial: upper-case hexadecimal digits.
+        fingerprint: SHA-1 of the DER, lower-case hexadecimal digits.
+        not_before, not_after: UTC; None where there is nothing to read.
+    """
+
+    verification: str = "NONE"
+    der: bytes = b""
+    subject: str = ""
+    issuer: str = ""
+    serial: str = ""
+    fingerprint: str = ""
+    not_before: datetime.datetime | None = None
+    not_after: datetime.datetime | None = None
+
+    @property
+    def verified(self) -> bool:
+        """
+        It holds by all that the listener demands.
+        """
+        return self.verification == "SUCCESS"
+
+
 @attrs.frozen(eq=False)
 class Arrival:
     """
@@ -125,6 +160,7 @@ class Arrival:
         cipher: OpenSSL's name of the suite; empty for plain http.
         trusted: the address is among ``trusted_proxies``, and known to be
             the client's.
+        client_certificate: None where the client was not asked for one.
         offered: OpenSSL's names of the suites that the client has offered, in its
             order, with colons between them; only where a rewrite asks for them.
         round_trip: of TCP, in microseconds; only where a rewrite asks for it.
@@ -138,5 +174,6 @@ class Arrival:
     tls_version: str = ""
     cipher: str = ""
     trusted: bool = False
+    client_certificate: ClientCertificate | None = None
     offered: str = ""
     round_trip: int = 0

@@ -5,7 +5,10 @@ What listeners do in handshakes, made in a line; and peers who tell what they sa
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+import ssl
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,7 +16,7 @@ from cryptography import x509
 from OpenSSL import SSL
 from OpenSSL._util import lib
 
-from appgw.config.demands import Demands
+from appgw.config.demands import ClientDemand, Demands
 from appgw.config.model import Certificate, SslPolicy
 from appgw.config.policies import Policy, resolved
 from appgw.listen.contexts import SiteTLS
@@ -48,6 +51,19 @@ def policy(name: str) -> Policy:
     return resolved(SslPolicy(policy_name=name))
 
 
+def asking(
+    *authorities: Issued, strict: bool = True, issuers: Sequence[Issued] | None = None
+) -> Demands:
+    """
+    Demand certificates under these CAs.
+    """
+    names = None
+    if issuers is not None:
+        names = frozenset(one.certificate.subject for one in issuers)
+    ders = tuple(one.der for one in authorities)
+    return Demands(DEFAULT, ClientDemand(ders, names, strict))
+
+
 def site(*issued: Issued, demands: Demands | None = None) -> SiteTLS:
     """
     Make what a listener with these certificates does in a handshake.
@@ -69,6 +85,15 @@ def port_of(
     )
 
 
+def showing(context: ssl.SSLContext, issued: Issued) -> ssl.SSLContext:
+    """
+    Let a peer show a certificate.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        context.load_cert_chain(*issued.write(Path(folder), "peer"))
+    return context
+
+
 @attrs.frozen(kw_only=True)
 class Peer:
     """
@@ -77,12 +102,14 @@ class Peer:
     Attributes:
         version: the one that it speaks.
         signatures: algorithms that it takes, in OpenSSL's words; None: any.
+        shown: the certificate that it shows, with what chain.
     """
 
     name: bytes | None = b"a.example"
     version: int = TLS13
     signatures: bytes | None = None
     suites: bytes | None = None
+    shown: Issued | None = None
     stapling: bool = False
 
     def context(self, staples: list[bytes]) -> SSL.Context:
@@ -97,6 +124,11 @@ class Peer:
             context.set_cipher_list(suites + b":@SECLEVEL=0")
         if self.signatures is not None:
             assert lib.SSL_CTX_set1_sigalgs_list(context._context, self.signatures)
+        if self.shown is not None:
+            context.use_certificate(self.shown.certificate)
+            context.use_privatekey(self.shown.key)
+            for issuer in self.shown.intermediates:
+                context.add_extra_chain_cert(issuer.certificate)
         if self.stapling:
             context.set_ocsp_client_callback(
                 lambda _connection, response, _: not staples.append(response)
@@ -130,10 +162,12 @@ class Peer:
         except SSL.Error as error:
             return Met(refusal=str(error) or type(error).__name__)
         chain = connection.get_peer_cert_chain(as_cryptography=True) or ()
+        asked_of = connection.get_client_ca_list(as_cryptography=True)
         return Met(
             version=connection.get_protocol_version_name(),
             cipher=connection.get_cipher_name() or "",
             chain=tuple(_short(one.subject) for one in chain),
+            authorities=tuple(map(_short, asked_of)),
             staple=staples[-1] if staples else None,
             data=data,
         )
@@ -150,6 +184,7 @@ class Met:
 
     Attributes:
         chain: common names, leaf first.
+        authorities: that a certificate was asked of.
         staple: None: nobody asked; empty: there was none.
         refusal: what it was told instead of all this.
     """
@@ -157,6 +192,7 @@ class Met:
     version: str = ""
     cipher: str = ""
     chain: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
     staple: bytes | None = None
     data: bytes = b""
     refusal: str = ""

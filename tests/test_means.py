@@ -16,8 +16,8 @@ from tests.listen.line import NO_ID, Line, get
 class RefuseTests(SynchronousTestCase):
     def test_connection(self) -> None:
         """
-        A refusal keeps the connection, but for 421: its client shall connect
-        anew.
+        A refusal keeps the connection, but for those that only another handshake
+        can mend.
         """
         nothing: Any = None
         means = Means(
@@ -32,7 +32,11 @@ class RefuseTests(SynchronousTestCase):
         for refusal in Refusal:
             line = Line(answers=False).feed(get() + get())
             refuse(line.visits[0].request, refusal, NO_ID, means)
-            closes = refusal is Refusal.MISDIRECTED
+            closes = refusal in (
+                Refusal.MISDIRECTED,
+                Refusal.NO_CLIENT_CERTIFICATE,
+                Refusal.BAD_CLIENT_CERTIFICATE,
+            )
             self.assertEqual([refusal.status], line.played().statuses)
             self.assertEqual(closes, b"\r\nConnection: close\r\n" in line.written)
             self.assertEqual(1 if closes else 2, len(line.visits))

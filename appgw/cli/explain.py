@@ -16,11 +16,24 @@ import attrs
 import click
 
 from appgw.backend.presented import is_address
-from appgw.cli.telling import decided, other_listeners, other_path_rules, sent, site_of
+from appgw.cli.telling import (
+    asked_of,
+    decided,
+    other_listeners,
+    other_path_rules,
+    sent,
+    site_of,
+)
 from appgw.cli.telling_rewrites import answer_rewrites
 from appgw.config.model import Config
 from appgw.config.read import ConfigError, read
-from appgw.message import Arrival, RequestHead, ResponseHead, values_of
+from appgw.message import (
+    Arrival,
+    ClientCertificate,
+    RequestHead,
+    ResponseHead,
+    values_of,
+)
 from appgw.route.decide import Forward, Redirect, Refuse, decide
 from appgw.route.listeners import BadHost, host_of
 from appgw.route.table import PortTable, Table
@@ -31,6 +44,9 @@ _URL = re.compile(
 )
 _PORT = re.compile(rb":([0-9]+)\Z")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+SHOWN = ClientCertificate(verification="SUCCESS")
+"""Clients are taken to have what listeners may ask for."""
+
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 
@@ -196,9 +212,11 @@ def explained(
         raise QuestionError(str(error)) from error
     port = port_for(table, question)
     head, arrival = question.head, question.arrival(config)
+    if any(True for site in port.sites for _ in asked_of(site)):
+        arrival = attrs.evolve(arrival, client_certificate=SHOWN)
     decision = decide(port, head, arrival.server_name, arrival)
     site = site_of(port, decision)
-    lines = list(decided(decision, head, arrival))
+    lines = [*decided(decision, head, arrival), *asked_of(site)]
     others = list(other_listeners(config, port, site, head.authority))
     if isinstance(decision, Forward):
         lines += sent(config, decision, head, arrival)

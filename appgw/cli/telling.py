@@ -81,6 +81,17 @@ def _told_way(
         yield f"path rule  none: the default of {way.rule.url_path_map}"
 
 
+def asked_of(site: Site | None) -> Iterator[str]:
+    """
+    Say what a client has to show in the handshake.
+    """
+    demands = None if site is None else site.tls_demands
+    if demands is not None and demands.client is not None:
+        strict = "must show a certificate that holds, which is assumed here"
+        passing = "is asked for a certificate, and may go on without"
+        yield f"client     {strict if demands.client.strict else passing}"
+
+
 def _read(path: bytes, listener: Listener) -> bytes:
     return path if path == b"*" else read_path(path, _ambiguous(listener))
 

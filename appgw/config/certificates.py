@@ -18,10 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
+from appgw.config.demands import steps_from_root
 from appgw.config.model import (
     Certificate,
     Config,
     Pin,
+    TrustedClientCertificate,
     TrustedRoot,
 )
 from appgw.config.presenting import present
@@ -52,6 +54,9 @@ def certificate_findings(
         yield from _pin(pin, now)
     for root in config.trusted_roots.values():
         yield from _root(root, now)
+    for trusted in config.trusted_client_certificates.values():
+        if trusted.certificates:
+            yield from _authorities(trusted, now)
 
 
 def _presented(
@@ -160,6 +165,28 @@ def _is_for_clients(certificate: Certificate) -> bool:
         ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
     }
     return not fitting.isdisjoint(found.value)
+
+
+def _authorities(
+    trusted: TrustedClientCertificate, now: datetime.datetime
+) -> Iterator[Finding]:
+    """
+    Judge a file as Azure does when it is uploaded.
+    """
+    here = ("trusted_client_certificates", trusted.name, "certificate_file")
+    expected = "CA certificates only: one root and its intermediates"
+    found = [x509.load_der_x509_certificate(der) for der in trusted.certificates]
+    roots = sum(one.subject == one.issuer for one in found)
+    if roots != 1:
+        yield Finding(here, f"{roots or 'no'} self-issued certificates", expected)
+    for one in found:
+        if not _is_ca(one):
+            said = f"a certificate that is no CA's ({_subject(one)})"
+            yield Finding(here, said, expected)
+        elif roots == 1 and steps_from_root(one, found) is None:
+            said = f"a certificate without a way to the root ({_subject(one)})"
+            yield Finding(here, said, "the intermediates between", "warning")
+    yield from _dates(here, found, now)
 
 
 def _refusal(certificate: Certificate) -> str | None:

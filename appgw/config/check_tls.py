@@ -13,7 +13,8 @@ from typing import Final
 from OpenSSL import SSL
 
 from appgw.config.certificates import key_kind
-from appgw.config.model import Config, Listener, SslPolicy, TLSVersion
+from appgw.config.demands import asks_clients
+from appgw.config.model import Config, Listener, SslPolicy, SslProfile, TLSVersion
 from appgw.config.policies import (
     LEGACY,
     SUITES,
@@ -23,7 +24,7 @@ from appgw.config.policies import (
     suites_of,
     versions_of,
 )
-from appgw.config.problems import Finding, KeyPath, Places, Severity
+from appgw.config.problems import NOT_YET, Finding, KeyPath, Places, Severity
 
 _OPENSSL: Final = dict(
     zip(
@@ -65,7 +66,7 @@ def builds(suite: str) -> bool:
 
 def tls_findings(config: Config, places: Places) -> Iterator[Finding]:
     """
-    Judge policies, and the listeners that use them.
+    Judge policies, profiles, and the listeners that use them.
     """
     found = [*_policies(config, places)]
     yield from found
@@ -90,8 +91,7 @@ def _policies(config: Config, places: Places) -> Iterator[Finding]:
         here: KeyPath = ("ssl_profiles", name)
         if profile.ssl_policy is not None:
             yield from _policy(profile.ssl_policy, places, (*here, "ssl_policy"))
-        elif places.sound(*here):
-            yield Finding(here, "no ssl_policy", "one", "warning")
+        yield from _profile(profile, places, here)
 
 
 # Policies.
@@ -174,6 +174,31 @@ def _suites(
         yield Finding(here, found, "a suite for each version", severity)
 
 
+# Profiles.
+
+
+def _profile(profile: SslProfile, places: Places, here: KeyPath) -> Iterator[Finding]:
+    how = profile.client_auth_configuration
+    key: KeyPath = (*here, "client_auth_configuration")
+    if how.verify_client_revocation != "None":
+        found = f"{how.verify_client_revocation}, {NOT_YET}"
+        yield Finding((*key, "verify_client_revocation"), found, "None")
+    trusted = profile.trusted_client_certificates
+    if trusted or not places.sound(*here, "trusted_client_certificates"):
+        return
+    expected = "trusted_client_certificates for it"
+    if how.verify_client_auth_mode == "Strict":
+        found = "Strict, with no CA that could vouch for a client"
+        yield Finding((*key, "verify_client_auth_mode"), found, expected)
+    if how.verify_client_cert_issuer_dn:
+        found = "true, with no CA that could have issued anything"
+        yield Finding((*key, "verify_client_cert_issuer_dn"), found, expected)
+    idle = profile.ssl_policy is None and not asks_clients(profile)
+    if idle and places.sound(*here):
+        found = "neither ssl_policy nor trusted_client_certificates"
+        yield Finding(here, found, "one of them", "warning")
+
+
 # Listeners.
 
 
@@ -205,6 +230,12 @@ def _listener(config: Config, listener: Listener) -> Iterator[Finding]:
     here = ("listeners", listener.name)
     policy = _policy_of(config, listener)
     versions = [one for one in versions_of(policy) if speaks(one)]
+    profile = config.ssl_profiles.get(listener.ssl_profile or "")
+    if LEGACY & set(versions) and profile is not None and asks_clients(profile):
+        # They need the level at which OpenSSL takes any signature for good.
+        old = " and ".join(sorted(LEGACY & set(versions)))
+        found = f"client certificates beside {old}"
+        yield Finding((*here, "ssl_profile"), found, f"a policy such as {_MODERN}")
     certificates = [config.certificates.get(name) for name in listener.presented]
     kinds = [one and key_kind(one) for one in certificates]
     if None in kinds or not kinds:

@@ -7,6 +7,7 @@ Files are opened here and nowhere else; the model holds their bytes.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ LARGEST = 1 << 20
 SHORTEST_SECRET = 16
 
 _PEM_MARK = b"-----BEGIN "
+_KEY_MARK = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _CERTIFICATE = "a certificate, PEM or DER"
 _PEM_CHAIN = "certificates in PEM, leaf first"
 _PEM_KEY = "an unencrypted private key in PEM"
@@ -135,6 +137,15 @@ def roots(data: bytes) -> tuple[bytes, ...]:
     if not found:
         raise UnfitError(_CERTIFICATE, found="a file without one")
     return tuple(one.public_bytes(Encoding.DER) for one in found)
+
+
+def authorities(data: bytes) -> tuple[bytes, ...]:
+    """
+    Take the certificates (their DER) of CAs that may vouch for clients.
+    """
+    if _KEY_MARK.search(data):
+        raise UnfitError("certificates of CAs", found="a private key among them")
+    return roots(data)
 
 
 def ocsp_response(data: bytes) -> bytes:

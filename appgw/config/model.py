@@ -28,12 +28,14 @@ from appgw.config.model_backends import (
 )
 from appgw.config.model_frontend import (
     Certificate,
+    ClientAuthConfiguration,
     Listener,
     Network,
     Protocol,
     SslPolicy,
     SslProfile,
     TLSVersion,
+    TrustedClientCertificate,
 )
 from appgw.config.model_rewrites import (
     ActionSet,
@@ -61,6 +63,7 @@ __all__ = [
     "Affinity",
     "BackendSettings",
     "Certificate",
+    "ClientAuthConfiguration",
     "Config",
     "ConnectionDraining",
     "Destination",
@@ -84,6 +87,7 @@ __all__ = [
     "SslProfile",
     "Status",
     "TLSVersion",
+    "TrustedClientCertificate",
     "TrustedRoot",
     "UrlConfiguration",
     "UrlPathMap",
@@ -164,6 +168,9 @@ class Config:
     url_path_maps: Mapping[str, UrlPathMap] = attrs.field(factory=dict)
     redirects: Mapping[str, Redirect] = attrs.field(factory=dict)
     rewrite_rule_sets: Mapping[str, RewriteRuleSet] = attrs.field(factory=dict)
+    trusted_client_certificates: Mapping[str, TrustedClientCertificate] = attrs.field(
+        factory=dict
+    )
     ssl_profiles: Mapping[str, SslProfile] = attrs.field(factory=dict)
     ssl_policy: SslPolicy = attrs.field(factory=SslPolicy)
     access_log: AccessLog | None = None

@@ -59,16 +59,50 @@ class SslPolicy:
 
 
 @attrs.frozen(kw_only=True)
+class TrustedClientCertificate:
+    """
+    A CA that may vouch for clients (ARM trustedClientCertificates).
+
+    Attributes:
+        certificates: each one DER: a root and its intermediates.
+    """
+
+    name: str
+    certificates: tuple[bytes, ...]
+
+
+@attrs.frozen(kw_only=True)
+class ClientAuthConfiguration:
+    """
+    ARM clientAuthConfiguration.
+
+    Attributes:
+        verify_client_cert_issuer_dn: the client's certificate comes from the last
+            CA of a trusted chain, and from no other below its root.
+        verify_client_auth_mode: None: ``Strict`` where there are trusted client
+            certificates; without any, no certificate is asked for.
+        verify_client_revocation: only ``None`` can be carried out.
+    """
+
+    verify_client_cert_issuer_dn: bool = False
+    verify_client_auth_mode: Literal["Strict", "Passthrough"] | None = None
+    verify_client_revocation: Literal["None", "OCSP"] = "None"
+
+
+@attrs.frozen(kw_only=True)
 class SslProfile:
     """
     What a listener asks of TLS (ARM sslProfiles).
 
     Attributes:
         ssl_policy: None: the gateway's.
+        trusted_client_certificates: names.
     """
 
     name: str
     ssl_policy: SslPolicy | None = None
+    client_auth_configuration: ClientAuthConfiguration = ClientAuthConfiguration()
+    trusted_client_certificates: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +116,7 @@ class Listener:
             empty takes every Host.
         certificate: name, https only.
         certificates: names in its place: one for each kind of key.
-        ssl_profile: name; None: the gateway's policy.
+        ssl_profile: name; None: the gateway's policy and no client certificates.
         misdirected: ``route``: a Host that means another listener than the
             SNI did is routed when both have the same TLS demands.
         proxy_protocol: each connection is a trusted proxy's, and begins with
@@ -97,9 +131,9 @@ class Listener:
     port: int
     host_names: tuple[str, ...] = ()
     certificate: str | None = None
-    proxy_protocol: bool = False
     certificates: tuple[str, ...] = ()
     ssl_profile: str | None = None
+    proxy_protocol: bool = False
     misdirected: Literal["refuse", "route"] = "refuse"
     ambiguous_paths: Literal["refuse", "allow"] = "refuse"
     custom_error_pages: Mapping[int, bytes] = attrs.field(

@@ -26,6 +26,7 @@ _CALLED = {
     "redirects": "a redirect",
     "rewrite_rule_sets": "a rewrite rule set",
     "ssl_profiles": "an SSL profile",
+    "trusted_client_certificates": "a trusted client certificate",
 }
 
 
@@ -68,6 +69,10 @@ def references(config: Config) -> Iterator[Reference]:
         several = (*here, "certificates")
         yield from _each(several, "certificates", listener.certificates)
         yield (*here, "ssl_profile"), "ssl_profiles", listener.ssl_profile
+    for name, profile in config.ssl_profiles.items():
+        section = "trusted_client_certificates"
+        here = ("ssl_profiles", name, section)
+        yield from _each(here, section, profile.trusted_client_certificates)
     for name, pool in config.pools.items():
         for index, member in enumerate(pool.members):
             here = ("pools", name, "members", index, "pins")

@@ -1,18 +1,18 @@
 """
-The sections about what is asked of clients' TLS: policies and profiles.
+The sections about what is asked of clients' TLS: policies, profiles, their CAs.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Final
+from typing import Any, Final
 
-from appgw.config import model, scalars
+from appgw.config import files, model, scalars
 from appgw.config.policies import PREDEFINED, SUITES, VERSIONS
-from appgw.config.problems import quoted
+from appgw.config.problems import KeyPath, quoted
 from appgw.config.scalars import UnfitError
-from appgw.config.shapes import Key, group, listing, section, text
-from appgw.config.vocabulary import named, plain
+from appgw.config.shapes import Key, Reader, file, group, listing, section, text
+from appgw.config.vocabulary import FLAG, NAMES, name_of, named, plain
 
 _IANA: Final = {suite.openssl: name for name, suite in SUITES.items()}
 
@@ -40,11 +40,34 @@ _POLICY: Final = {
     "cipher_suites": Key(listing(text(_suite), at_least=0)),
     "disabled_ssl_protocols": Key(listing(_VERSION, at_least=0)),
 }
+_CLIENT_AUTH: Final = {
+    "verify_client_cert_issuer_dn": Key(FLAG),
+    "verify_client_auth_mode": Key(text(scalars.one_of("Strict", "Passthrough"))),
+    "verify_client_revocation": Key(text(scalars.one_of("None", "OCSP"))),
+}
 _SSL_POLICY: Final = group(_POLICY, plain(model.SslPolicy))
 _PROFILE: Final = {
     "ssl_policy": Key(_SSL_POLICY),
+    "client_auth_configuration": Key(
+        group(_CLIENT_AUTH, plain(model.ClientAuthConfiguration))
+    ),
+    "trusted_client_certificates": Key(NAMES),
 }
+_AUTHORITY: Final = {
+    "certificate_file": Key(file(files.authorities), required=True, instead=()),
+}
+
+
+def _authority(
+    _reader: Reader, path: KeyPath, values: dict[str, Any]
+) -> model.TrustedClientCertificate:
+    return model.TrustedClientCertificate(
+        name=name_of(path), certificates=values["certificate_file"]
+    )
+
+
 TLS: Final = {
+    "trusted_client_certificates": Key(section(_AUTHORITY, _authority)),
     "ssl_profiles": Key(section(_PROFILE, named(model.SslProfile))),
     "ssl_policy": Key(_SSL_POLICY),
 }

@@ -32,6 +32,12 @@ _SENTENCES: Final = {
     505: "This version of HTTP is not known here.",
     508: "The request came back to where it had been.",
 }
+_SAID_BETTER: Final = {
+    Refusal.NO_CLIENT_CERTIFICATE: "This site asks for a client certificate.",
+    Refusal.BAD_CLIENT_CERTIFICATE: "The client certificate was not accepted.",
+}
+"""Where the status alone would mislead."""
+
 _PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -64,7 +70,8 @@ def page(
     status, phrase = refusal.status, refusal.phrase
     body = custom
     if body is None:
-        body = _body(status, phrase, _SENTENCES.get(status, ""), trace_id)
+        sentence = _SAID_BETTER.get(refusal) or _SENTENCES.get(status, "")
+        body = _body(status, phrase, sentence, trace_id)
     headers: Headers = [
         (b"Date", date),
         _CONTENT_TYPE,

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.logger import Logger
 
 from appgw.config.demands import Demands
@@ -22,6 +22,7 @@ from appgw.config.model import Certificate, TLSVersion
 from appgw.config.policies import TLS13_SUITES, VERSIONS, Policy
 from appgw.config.presenting import NO_AUTO_CHAIN, present
 from appgw.config.stapling import Staple, read_staple
+from appgw.listen.clients import DEEPEST
 
 _log = Logger()
 
@@ -89,6 +90,9 @@ def site_context(site: SiteTLS, wall: Wall, *, resuming: bool) -> SSL.Context:
     context = _bare_context([policy], policy.suites, resuming=resuming)
     for certificate in site.certificates:
         present(context, certificate, alone=len(site.certificates) == 1)
+    client = site.demands.client
+    if client is not None:
+        _trust(context, client.authorities)
     staples = Staples.of(site.certificates, wall)
     if staples.responses:
         context.set_ocsp_server_callback(staples)
@@ -127,12 +131,22 @@ def _bare_context(
         context.set_cipher_list(":".join([*suites, *levels]).encode())
     context.set_tls13_ciphersuites(":".join(TLS13_SUITES).encode())
     context.set_mode(SSL.MODE_RELEASE_BUFFERS | NO_AUTO_CHAIN)
+    context.set_verify_depth(DEEPEST)
     # Tickets carry the session; nothing has to be kept here.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if not resuming:
         context.set_options(SSL.OP_NO_TICKET)
     context.set_alpn_select_callback(_select_protocol)
     return context
+
+
+def _trust(context: SSL.Context, authorities: Iterable[bytes]) -> None:
+    store = context.get_cert_store()
+    for der in authorities:
+        authority = x509.load_der_x509_certificate(der)
+        context.add_client_ca(authority)
+        if store is not None:
+            store.add_cert(crypto.X509.from_cryptography(authority))
 
 
 def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> bytes:

@@ -105,6 +105,7 @@ class Door(Factory):
             facts.version,
             facts.cipher,
             trusted,
+            facts.client_certificate,
             names(offered(transport.hello), transport.tls) if self.curious else "",
             round_trip,
         )

@@ -228,6 +228,8 @@ class Ports:
         place.door.renew(
             terms.root, terms.max_request_body, terms.trusted_proxies, terms.curious
         )
+        if terms.tls is not None:
+            terms.tls.curious = terms.curious
         if place.served is not None:
             place.served.tls = terms.tls
             place.served.proxies = terms.proxies

@@ -4,8 +4,8 @@ TLS towards clients: which context for which name, and what a handshake settled.
 Contexts are made anew now and then, since that is how the keys of session tickets
 change. OpenSSL resumes a session before the name counts, and with it everything
 that its first handshake had demanded. So where a port's listeners differ in
-their demands nothing is resumed there, and each handshake is judged by the demands
-of the listener that it asked for.
+their demands, or any of them asks for certificates, nothing is resumed there, and
+each handshake is judged by the demands of the listener that it asked for.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import attrs
 from OpenSSL import SSL
 
 from appgw.config.demands import Demands
+from appgw.listen.clients import Verification
 from appgw.listen.contexts import (
     VERSION_NAMES,
     SiteTLS,
     door_context,
     site_context,
 )
+from appgw.message import ClientCertificate
 
 RENEWAL: Final = 12 * 3600.0
 """Seconds after which contexts, and with them the ticket keys, are new."""
@@ -46,11 +48,13 @@ class Facts:
     Attributes:
         server_name: the SNI in lower case, None without.
         version, cipher: OpenSSL's names.
+        client_certificate: None where the listener asks for none.
     """
 
     server_name: str | None
     version: str
     cipher: str
+    client_certificate: ClientCertificate | None = None
 
 
 @attrs.frozen(eq=False)
@@ -61,6 +65,7 @@ class _Chosen:
 
     server_name: str | None
     site: SiteTLS
+    verification: Verification | None
 
 
 class PortTLS:
@@ -94,7 +99,7 @@ class PortTLS:
         self._failed = failed
         self._wall = wall
         self._demands, *others = {site.demands for site in self.sites}
-        self._alike = not others
+        self._alike = not others and self._demands.client is None
         self._door: SSL.Context | None = None
         self._contexts: dict[SiteTLS, SSL.Context] = {}
         self.renew()
@@ -154,7 +159,11 @@ class PortTLS:
         """
         if not _is_spoken(site.demands, connection.get_protocol_version_name()):
             raise ValueError("the version is not the listener's")
-        connection.set_app_data(_Chosen(name, site))
+        demand = site.demands.client
+        verification = None if demand is None else Verification(demand)
+        if verification is not None:
+            connection.set_verify(SSL.VERIFY_PEER, verification.verify)
+        connection.set_app_data(_Chosen(name, site, verification))
 
     def established(self, connection: SSL.Connection) -> Facts:
         """
@@ -167,15 +176,17 @@ class PortTLS:
         chosen = connection.get_app_data()
         if isinstance(chosen, Exception):
             raise chosen
-        name = _text(connection.get_servername())
+        name, client = _text(connection.get_servername()), None
         version, demands = connection.get_protocol_version_name(), self._demands
         if not self._alike:
             if chosen is None or name != chosen.server_name:
                 raise SSL.Error("the handshake was on nobody's terms")
             demands = chosen.site.demands
+            if chosen.verification is not None:
+                client = chosen.verification.result(connection)
         if demands != self.site_now(name).demands or not _is_spoken(demands, version):
             raise SSL.Error("the handshake was on other terms")
-        return Facts(name, version, connection.get_cipher_name() or "")
+        return Facts(name, version, connection.get_cipher_name() or "", client)
 
     def refused(self, error: Exception) -> bytes:
         """

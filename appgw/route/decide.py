@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from appgw.message import Arrival, RequestHead
+from appgw.message import Arrival, ClientCertificate, RequestHead
 from appgw.refusal import Refusal
 from appgw.route.fields import REQUEST, Kind
 from appgw.route.forwarded import PSEUDONYM, hops_left
@@ -103,7 +103,8 @@ def decide(
         table: of the port that the request came in by.
         head: of the request.
         server_name: the SNI of its connection, None without.
-        arrival: what else is known of that connection; rewrites may ask.
+        arrival: what else is known of that connection, such as what the client
+            has shown.
     """
     try:
         site = table.site_of(head.authority)
@@ -116,6 +117,10 @@ def decide(
         table, site, server_name
     ):
         return Refuse(Refusal.MISDIRECTED, site)
+    if site.strict:
+        refused = _certificate_refusal(arrival.client_certificate)
+        if refused is not None:
+            return Refuse(refused, site)
     if head.method == b"TRACE":
         return Refuse(Refusal.TRACE, site)
     vias = [value for name, value in head.headers if REQUEST[name] is _VIA]
@@ -138,6 +143,14 @@ def _is_misdirected(table: PortTable, site: Site, server_name: str | None) -> bo
         (server_name is not None and site.listener.misdirected != "route")
         or presented.tls_demands != site.tls_demands
     )
+
+
+def _certificate_refusal(client: ClientCertificate | None) -> Refusal | None:
+    if client is not None and client.verified:
+        return None
+    if client is None or not client.der:
+        return Refusal.NO_CLIENT_CERTIFICATE
+    return Refusal.BAD_CLIENT_CERTIFICATE
 
 
 def _visits(vias: list[bytes]) -> int:

@@ -114,6 +114,7 @@ class Site:
         tls_demands: what it asks of a client's handshake beyond the certificate
             shown; None over plain http. Sites with equal demands may stand in for
             each other.
+        strict: it answers only those whose certificate holds.
     """
 
     listener: Listener
@@ -124,6 +125,7 @@ class Site:
     default: Way
     allow_ambiguous: bool
     tls_demands: Demands | None = None
+    strict: bool = False
 
     def route_for(self, lowered: bytes) -> Way:
         """
@@ -264,6 +266,7 @@ def _site(config: Config, rule: Rule, sets: Sets) -> Site:
     listener = config.listeners[rule.listener]
     secure = listener.protocol == "https"
     demands = demands_on(config, listener) if secure else None
+    client = None if demands is None else demands.client
     routes: list[Way] = []
     default = rule.destination
     if rule.url_path_map is not None:
@@ -283,6 +286,7 @@ def _site(config: Config, rule: Rule, sets: Sets) -> Site:
         default=_way(config, rule, None, default, None, sets),
         allow_ambiguous=listener.ambiguous_paths == "allow",
         tls_demands=demands,
+        strict=client is not None and client.strict,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 import attrs
 
 from appgw.message import Arrival, Headers, RequestHead, value_of, values_of
+from appgw.route.client_certificate import client_certificate_variables
 from appgw.route.fields import Kind, request_kind, response_kind
 from appgw.route.forwarded import forwarded_for
 from appgw.route.listeners import host_of
@@ -215,22 +217,13 @@ def _received_bytes(seen: Seen) -> bytes:
     return b"%d" % (size + (head.content_length or 0))
 
 
-def certificate_fact(_arrival: Arrival, fact: str) -> bytes:
-    """
-    Return what is known of a client's certificate; no client shows one yet.
-
-    Args:
-        fact: what follows ``client_certificate`` in the variable's name.
-    """
-    return b"NONE" if fact == "_verification" else b""
+# A connection's facts, however many rules ask for them and how often.
+_certificate_facts: Final = functools.lru_cache(256)(client_certificate_variables)
 
 
 def _certificate(fact: str) -> Variable:
-    return Variable(
-        f"var_client_certificate{fact}",
-        lambda seen: certificate_fact(seen.arrival, fact),
-        values=frozenset((b"NONE",)) if fact == "_verification" else _NOTHING,
-    )
+    name = f"client_certificate{fact}"
+    return Variable(f"var_{name}", lambda seen: _certificate_facts(seen.arrival)[name])
 
 
 _VERSIONS: Final = {(1, 0): b"HTTP/1.0", (1, 1): b"HTTP/1.1", (2, 0): b"HTTP/2.0"}

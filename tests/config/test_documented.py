@@ -54,7 +54,9 @@ class ExampleTests(ConfigCase):
         self.write("tls/partners.pfx", pfx(self.key, leaf, [], b"secret"))
         self.write("tls/partners.password", b"secret\n")
         self.write("pins/orders-2026.pem", pem(certificate(new_key(), name="orders")))
-        self.write("ca/corp.pem", pem(certificate(new_key(), name="corp", ca=True)))
+        for name in ("corp", "partners"):
+            authority = certificate(new_key(), name=name, ca=True)
+            self.write(f"ca/{name}.pem", pem(authority))
         self.write("tls/gateway.pem", pem(certificate(self.key, name="gateway")))
         self.write("tls/gateway.key", key_pem(self.key))
         self.write_stapled("tls/partners-rsa")

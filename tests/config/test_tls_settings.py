@@ -7,8 +7,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from appgw.config.model import SslPolicy
-from tests.config.samples import SOUND, ConfigCase, certificate, key_pem, pem
+from tests.config.samples import SOUND, ConfigCase, certificate, key_pem, new_key, pem
 
 ECDSA = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
 RULE = "{priority: %d, listener: %s, pool: orders, backend_settings: orders}"
@@ -16,6 +15,13 @@ RULES = f"shop: {RULE % (10, 'shop')}\nmore: {RULE % (20, 'more')}"
 
 
 class ProfileTests(ConfigCase):
+    def setUp(self) -> None:
+        """
+        Write a CA for clients.
+        """
+        super().setUp()
+        self.write("ca.pem", pem(certificate(new_key(), name="ca", ca=True)))
+
     def text_with(self, profile: str, listeners: str = "", more: str = "") -> str:
         """
         Write a configuration whose listener has a profile.
@@ -25,17 +31,27 @@ class ProfileTests(ConfigCase):
             listeners=listeners
             or "shop: {protocol: https, certificate: shop, ssl_profile: p}",
             ssl_profiles=f"p: {profile}",
+            trusted_client_certificates="clients: {certificate_file: ca.pem}",
         )
 
     def test_sound(self) -> None:
         """
-        A profile with a policy.
+        A profile with a policy, CAs and how strictly they count.
         """
         config = self.sound(
-            self.text_with("{ssl_policy: {policy_name: AppGwSslPolicy20220101S}}")
+            self.text_with(
+                "{ssl_policy: {policy_name: AppGwSslPolicy20220101S},"
+                " trusted_client_certificates: [clients],"
+                " client_auth_configuration: {verify_client_cert_issuer_dn: true,"
+                " verify_client_auth_mode: Passthrough,"
+                " verify_client_revocation: None}}"
+            )
         )
-        named = SslPolicy(policy_name="AppGwSslPolicy20220101S")
-        self.assertEqual(named, config.ssl_profiles["p"].ssl_policy)
+        profile = config.ssl_profiles["p"]
+        self.assertEqual(("clients",), profile.trusted_client_certificates)
+        how = profile.client_auth_configuration
+        self.assertTrue(how.verify_client_cert_issuer_dn)
+        self.assertEqual("Passthrough", how.verify_client_auth_mode)
 
     def test_policy_of_a_profile(self) -> None:
         """
@@ -48,6 +64,36 @@ class ProfileTests(ConfigCase):
             "ssl_profiles.p.ssl_policy.disabled_ssl_protocols",
         )
 
+    def test_revocation(self) -> None:
+        """
+        OCSP for clients is refused, not ignored.
+        """
+        key = "client_auth_configuration: {verify_client_revocation: OCSP}"
+        problem = self.only(
+            self.text_with(
+                f"{{trusted_client_certificates: [clients], {key}}}  # here"
+            ),
+            "ssl_profiles.p.client_auth_configuration.verify_client_revocation",
+        )
+        self.assertIn("does not carry out", problem.found)
+
+    def test_nobody_to_vouch(self) -> None:
+        """
+        What demands something of CAs needs some; Passthrough doesn't.
+        """
+        for key, value in (
+            ("verify_client_auth_mode", "Strict"),
+            ("verify_client_cert_issuer_dn", "true"),
+        ):
+            how = f"client_auth_configuration: {{{key}: {value}}}"
+            policy = "ssl_policy: {policy_name: AppGwSslPolicy20220101}"
+            self.only(
+                self.text_with(f"{{{policy}, {how}}}  # here"),
+                f"ssl_profiles.p.client_auth_configuration.{key}",
+            )
+        mode = "{client_auth_configuration: {verify_client_auth_mode: Passthrough}}"
+        self.sound(self.text_with(mode))
+
     def test_idle(self) -> None:
         """
         A profile that asks for nothing is a warning.
@@ -59,10 +105,23 @@ class ProfileTests(ConfigCase):
         An http listener has no use for a profile.
         """
         text = self.text_with(
-            "{ssl_policy: {policy_name: AppGwSslPolicy20220101S}}",
+            "{trusted_client_certificates: [clients]}",
             "shop: {protocol: http, ssl_profile: p}  # here",
         )
         self.only(text, "listeners.shop.ssl_profile")
+
+    def test_weak_signatures(self) -> None:
+        """
+        No client certificates beside versions that need OpenSSL's lowest level.
+        """
+        text = self.text_with(
+            "{trusted_client_certificates: [clients]}",
+            more="ssl_policy: {policy_name: AppGwSslPolicy20170401}\n",
+        )
+        found = [str(one) for one in self.examine(text).problems]
+        self.assertEqual(2, len(found), found)
+        self.assertIn("listeners.shop.ssl_profile: found client certificates", found[0])
+        self.assertNotIn("warning: ", found[0])
 
     def test_newest_version_of_a_port(self) -> None:
         """

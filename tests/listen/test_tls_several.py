@@ -20,9 +20,9 @@ from tests.sites import (
     TLS13,
     Met,
     Peer,
+    asking,
     held,
     name_of,
-    policy,
     port_of,
     site,
 )
@@ -130,8 +130,7 @@ class KindTests(SeveralCase):
         The name counts first, also where listeners differ in their demands.
         """
         alone = make_certificate(["b.example"], key="rsa")
-        strict = Demands(policy("AppGwSslPolicy20220101S"))
-        pair = site(LEAVES["rsa"], LEAVES["ecdsa"], demands=strict)
+        pair = site(LEAVES["rsa"], LEAVES["ecdsa"], demands=asking(ROOT))
         tls = port_of({"b.example": site(alone), "a.example": pair})
         port = self.serve(Greeting, tls)
         for name, kind, chain in (

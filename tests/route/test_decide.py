@@ -3,23 +3,25 @@ from __future__ import annotations
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.config.demands import Demands
+from appgw.config.demands import ClientDemand, Demands
 from appgw.config.model import Listener
-from appgw.message import RequestHead
+from appgw.message import ClientCertificate, RequestHead
 from appgw.refusal import Refusal
 from appgw.route.decide import Answer, Forward, Refuse, decide
 from appgw.route.table import PortTable
-from tests.route.values import head, listener, path_rule, table
+from tests.route.values import arrival, head, listener, path_rule, table
 
 SHOP = listener("shop", "shop.example.com")
 API = listener("api", "api.example.com")
+SHOWN = ClientCertificate(verification="SUCCESS", der=b"a certificate")
+FAILED = ClientCertificate(verification="FAILED:late", der=b"a certificate")
 
 
-def with_demands(*listeners: Listener) -> PortTable:
-    """Return a table whose last site has a policy of its own."""
+def with_demands(*listeners: Listener, strict: bool = False) -> PortTable:
+    """Return a table whose last site asks for certificates."""
     *others, last = table(*listeners).sites
-    demands = Demands(attrs.evolve(last.tls_demands.policy, versions=("TLSv1_3",)))
-    last = attrs.evolve(last, tls_demands=demands)
+    demands = Demands(last.tls_demands.policy, ClientDemand((), None, strict))
+    last = attrs.evolve(last, tls_demands=demands, strict=strict)
     return PortTable("0.0.0.0", 443, "https", (*others, last))
 
 
@@ -181,6 +183,58 @@ class MisdirectedTests(_Deciding):
         asked = self.asked(b"api.example.com")
         self.assertForward(b"/", port, asked, "shop.example.com")
         self.assertForward(b"/", port, asked)
+
+
+class CertificateTests(_Deciding):
+    def decided(self, client: ClientCertificate | None, host: str, name: str) -> object:
+        """Return the refusal of a request by a client that has shown this."""
+        api = listener("api", "api.example.com")
+        port = with_demands(SHOP, api, strict=True)
+        decision = decide(
+            port,
+            head(b"/", authority=f"{host}.example.com".encode()),
+            f"{name}.example.com",
+            attrs.evolve(arrival(), client_certificate=client),
+        )
+        return decision.refusal if isinstance(decision, Refuse) else None
+
+    def test_strict(self) -> None:
+        """Only who has shown a certificate that holds is let through."""
+        for client, refusal in (
+            (None, Refusal.NO_CLIENT_CERTIFICATE),
+            (ClientCertificate(), Refusal.NO_CLIENT_CERTIFICATE),
+            (FAILED, Refusal.BAD_CLIENT_CERTIFICATE),
+            (SHOWN, None),
+        ):
+            self.assertEqual(refusal, self.decided(client, "api", "api"))
+
+    def test_not_asked(self) -> None:
+        """Where nothing is demanded, nothing is missed."""
+        for client in (None, FAILED, SHOWN):
+            self.assertIsNone(self.decided(client, "shop", "shop"))
+
+    def test_next_door(self) -> None:
+        """A certificate shown to a neighbour is shown to a neighbour."""
+        self.assertEqual(Refusal.MISDIRECTED, self.decided(SHOWN, "api", "shop"))
+
+    def test_passthrough(self) -> None:
+        """Whatever was shown is let through where that is wanted."""
+        port = with_demands(API)
+        for client in (None, ClientCertificate(), FAILED, SHOWN):
+            asked = head(b"/", authority=b"api.example.com")
+            decision = decide(port, asked, "api.example.com", client)
+            self.assertIsInstance(decision, Forward)
+
+    def test_before_anything_else(self) -> None:
+        """A client without a certificate learns nothing about the site."""
+        port = with_demands(API, strict=True)
+        for asked in (
+            head(b"/%2f", authority=b"api.example.com"),
+            head(b"/", authority=b"api.example.com", method=b"TRACE"),
+        ):
+            self.assertRefused(
+                Refusal.NO_CLIENT_CERTIFICATE, "api", port, asked, "api.example.com"
+            )
 
 
 class MethodTests(_Deciding):
