@@ -18,6 +18,7 @@ MODULES = (
     "appgw/access_format.py",
     "appgw/backend/answer.py",
     "appgw/backend/stream.py",
+    "appgw/connecting.py",
     "appgw/exchange.py",
     "appgw/life.py",
     "appgw/listen/chunks.py",

@@ -11,7 +11,8 @@ from OpenSSL import SSL
 
 from appgw import resources
 from appgw.backend import pool as pools
-from appgw.backend.pool import Pair, Pool
+from appgw.backend.candidate import Pair
+from appgw.backend.pool import Pool
 from appgw.config.demands import Demands
 from appgw.config.model import Config
 from appgw.counters import Counters

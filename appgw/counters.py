@@ -14,13 +14,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from appgw.backend.pool import Candidate
+from appgw.backend.candidate import Candidate
 from appgw.record import Outcome
 from appgw.refusal import Refusal
 from appgw.route.table import Way
 
 LABELS = ("listener", "rule", "pool", "setting", "member", "status_class")
-PIN_LABELS = ("pool", "setting", "member", "reason")
+REASON = ("reason",)
+MEMBER_LABELS = ("pool", "setting", "member")
+PIN_LABELS = (*MEMBER_LABELS, "reason")
 HEALTH_LABELS = ("pool", "setting")
 CLASSES = ("none", *(f"{hundred}xx" for hundred in range(1, 10)))
 
@@ -102,6 +104,7 @@ class Counters(Collector):
         self._refusals: Counter[Refusal] = Counter()
         self._pin_refusals: Counter[tuple[str, ...]] = Counter()
         self._proxy_refusals: Counter[str] = Counter()
+        self._ejections: Counter[tuple[str, ...]] = Counter()
         self.refresh: Callable[[], None] = lambda: None
         self.health: Callable[[], Iterable[HealthRow]] = lambda: ()
         self._watched: list[tuple[str, str, Callable[[], float]]] = []
@@ -151,6 +154,12 @@ class Counters(Collector):
         """
         self._proxy_refusals[reason] += 1
 
+    def ejected(self, pool: str, setting: str, candidate: Candidate) -> None:
+        """
+        Count a backend that rests from now on, or rests on.
+        """
+        self._ejections[pool, setting, member_name(candidate)] += 1
+
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """
         Show under ``appgw_NAME`` what *read* returns at each scrape.
@@ -187,30 +196,38 @@ class Counters(Collector):
             yield GaugeMetricFamily(f"appgw_{name}", documentation, read())
 
     def _refused(self) -> Iterator[Metric]:
-        refusals = CounterMetricFamily(
-            "appgw_refusals",
-            "Requests that we answered ourselves, or whose answer we cut short.",
-            labels=("reason",),
-        )
-        for refusal, number in self._refusals.items():
-            refusals.add_metric((refusal.name.lower(),), number)
-        yield refusals
-        pins = CounterMetricFamily(
-            "appgw_pin_refusals",
-            "Connections to backends ended because of the certificate.",
-            labels=PIN_LABELS,
-        )
-        for row, number in self._pin_refusals.items():
-            pins.add_metric(row, number)
-        yield pins
-        proxies = CounterMetricFamily(
-            "appgw_proxy_headers_refused",
-            "Connections without the PROXY header of a trusted proxy.",
-            labels=("reason",),
-        )
-        for reason, number in self._proxy_refusals.items():
-            proxies.add_metric((reason,), number)
-        yield proxies
+        refusals = {(one.name.lower(),): n for one, n in self._refusals.items()}
+        proxies = {(reason,): n for reason, n in self._proxy_refusals.items()}
+        for name, documentation, labels, counted in (
+            (
+                "refusals",
+                "Requests that we answered ourselves, or whose answer we cut short.",
+                REASON,
+                refusals,
+            ),
+            (
+                "pin_refusals",
+                "Connections to backends ended because of the certificate.",
+                PIN_LABELS,
+                self._pin_refusals,
+            ),
+            (
+                "proxy_headers_refused",
+                "Connections without the PROXY header of a trusted proxy.",
+                REASON,
+                proxies,
+            ),
+            (
+                "ejections",
+                "Rests of backends that failed.",
+                MEMBER_LABELS,
+                self._ejections,
+            ),
+        ):
+            family = CounterMetricFamily(f"appgw_{name}", documentation, labels=labels)
+            for row, number in counted.items():
+                family.add_metric(row, number)
+            yield family
 
     def _sums(self) -> Iterator[Metric]:
         for name, attribute, documentation in SUMS:

@@ -21,12 +21,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from appgw.backend.connections import TooManyConnections
-from appgw.backend.pool import Candidate, Pool
+from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream, StreamLost
-from appgw.life import Life, happening
+from appgw.connecting import Connecting
+from appgw.faults import answered, ended
+from appgw.life import happening
 from appgw.listen.request import Request
 from appgw.means import (
     EXPECT,
@@ -42,7 +42,6 @@ from appgw.means import (
     fields_of_interim,
     fields_of_request,
     refuse,
-    why_not,
 )
 from appgw.message import ResponseHead, value_of, values_of
 from appgw.refusal import Refusal
@@ -50,7 +49,7 @@ from appgw.route.decide import Forward
 from appgw.wire import BadField
 
 
-class Exchange(Life):
+class Exchange(Connecting):
     """
     One request on its way to a backend and back.
 
@@ -66,15 +65,12 @@ class Exchange(Life):
         "_affinity",
         "_asked",
         "_body",
-        "_means",
+        "_excused",
         "_moved",
         "_sent",
         "_stream",
         "_unsent",
         "decision",
-        "outcome",
-        "pool",
-        "request",
     )
 
     def __init__(
@@ -88,7 +84,7 @@ class Exchange(Life):
         self._stream: Stream | None = None
         self._affinity: bytes | None = None
         self._body = b""
-        self._sent = False
+        self._sent = self._excused = False
         self._moved = self._asked = request.began
         self._unsent = 0
         self.outcome = begun(request, means, decision.route)
@@ -132,43 +128,6 @@ class Exchange(Life):
         outcome.candidate, outcome.verdict = blamed, verdict
         raise Refused(refusal or Refusal.NO_MEMBER)
 
-    def _kept(self, candidate: Candidate) -> Stream | None:
-        """
-        A kept connection, unless losing it could lose the request: a body
-        that still comes cannot be sent again.
-        """
-        request = self.request
-        if not request.complete and request.head.method in IDEMPOTENT:
-            return None
-        while (stream := self._means.connections.idle(candidate.target)) is not None:
-            if stream.ready(request.complete):
-                return stream
-        return None
-
-    async def _open(self, candidate: Candidate) -> Stream | Refusal:
-        """
-        Open a connection; why not, if none came about.
-        """
-        means = self._means
-        began = means.seconds()
-        self.outcome.verdict = None
-        try:
-            attempt = means.connections.connect(candidate.target)
-        except TooManyConnections:
-            return Refusal.OVERLOADED
-        self.request.pause()
-        attempt.addBoth(self._connected)
-        stream = await happening()
-        if isinstance(stream, Stream):
-            if means.revoked(self.pool, candidate, stream):
-                stream.abort()
-                return Refusal.PIN_REFUSED
-            now = means.seconds()
-            candidate.connected(now)
-            self.outcome.connect_time = now - began
-            return stream
-        return why_not(stream, self.outcome, means)
-
     async def _carried(self, stream: Stream) -> bool:
         """
         Send the request and pass on the answer.
@@ -186,9 +145,8 @@ class Exchange(Life):
             if lost.unsent or (lost.untouched and repeatable):
                 return False
             raise Refused(WHY_LOST[lost.untouched]) from lost
-        candidate = self.outcome.candidate
-        if kept and candidate is not None and self.pool.rests:
-            candidate.connected(self._means.seconds())
+        if self.pool.rests or self.pool.failing:
+            answered(self.pool, self.outcome, head.status, self._asked, self._means)
         self._respond(stream, head, body, ended)
         if not ended:
             await self._stream_answer(stream)
@@ -233,12 +191,6 @@ class Exchange(Life):
             stream.finish(request.trailers)
         return last and head.method in IDEMPOTENT
 
-    def _connected(self, outcome: Stream | Failure) -> None:
-        if self._life is not None:
-            self._go_on(outcome)
-        elif isinstance(outcome, Stream):
-            outcome.kept.put_back(outcome)  # for the next one who wants it
-
     async def _stream_answer(self, stream: Stream) -> None:
         """
         Pass on the rest of an answer whose head has gone out.
@@ -249,6 +201,7 @@ class Exchange(Life):
             await happening()
         except StreamLost as lost:
             self._stream = None
+            self._excused = stream.resumed > self._asked
             raise Refused(Refusal.BACKEND_CLOSED) from lost
         finally:
             request.unregisterProducer()
@@ -310,6 +263,9 @@ class Exchange(Life):
         outcome, request = self.outcome, self.request
         outcome.ended = self._means.seconds()
         outcome.received, outcome.sent = request.received, request.sent
+        if self.pool.rests or outcome.refusal is not None:
+            fair = self._sent and not self._excused
+            ended(self.pool, outcome, self._asked if fair else None, self._means)
         self._means.record(outcome)
 
     # Events from the client's side.

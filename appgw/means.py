@@ -9,14 +9,12 @@ from typing import Final, Protocol
 
 import attrs
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from appgw.backend.affinity import FieldLines
+from appgw.backend.candidate import Candidate
 from appgw.backend.connections import Connections
-from appgw.backend.diagnosis import OUR_OWN
-from appgw.backend.pool import Candidate, Pool
+from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream
-from appgw.backend.trust import PinRefused
 from appgw.listen.answers import page
 from appgw.listen.request import Request, trailer_allowed
 from appgw.message import Headers, ResponseHead, value_of
@@ -83,6 +81,7 @@ class Means:
     Attributes:
         record: takes the outcome of each exchange.
         pin_refused: told of each refusal: pool, setting, candidate, reason.
+        ejected: told of each rest that begins: pool, setting, candidate.
         seconds, wall: monotonic seconds, and seconds since the epoch.
         date: the Date field's value, from seconds since the epoch.
         new_id: makes a trace id, 32 hexadecimal digits.
@@ -95,6 +94,7 @@ class Means:
     connections: Connections
     record: Callable[[Outcome], None]
     pin_refused: Callable[[str, str, Candidate, str], None]
+    ejected: Callable[[str, str, Candidate], None]
     seconds: Callable[[], float]
     wall: Callable[[], float]
     date: Callable[[float], bytes]
@@ -143,31 +143,6 @@ def refuse(request: Request, refusal: Refusal, trace_id: str, means: Means) -> N
     custom = means.pages.get(refusal.status)
     head, body = page(refusal, trace_id, means.date(means.wall()), custom)
     request.respond(head, body, True)
-
-
-def why_not(failure: Failure, outcome: Outcome, means: Means) -> Refusal:
-    """
-    Say what a connection that did not come about means for the request, and
-    note it against the candidate.
-    """
-    error, candidate = failure.value, outcome.candidate
-    if getattr(error, "osError", None) in OUR_OWN or candidate is None:
-        _log.warn("No connection to anybody: {error}", error=error)
-        return Refusal.OVERLOADED
-    candidate.refused(means.seconds())
-    if isinstance(error, PinRefused):
-        outcome.verdict = error.verdict
-        if outcome.route is not None:
-            _, _, pool, setting = outcome.route.names
-            means.pin_refused(pool, setting, candidate, error.verdict.reason)
-        _log.warn("{refusal}", refusal=str(error))
-        return Refusal.PIN_REFUSED
-    _log.info(
-        "No connection to {label}: {why}",
-        label=candidate.label,
-        why=failure.getErrorMessage(),
-    )
-    return Refusal.NO_MEMBER
 
 
 class _Asking(Protocol):

@@ -7,7 +7,7 @@ it, ``counters`` adds it up.
 
 from __future__ import annotations
 
-from appgw.backend.pool import Candidate
+from appgw.backend.candidate import Candidate
 from appgw.backend.verdict import Verdict
 from appgw.message import Arrival, RequestHead
 from appgw.refusal import Refusal

@@ -15,7 +15,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from appgw.backend.pool import Pair, Pool
+from appgw.backend.candidate import Pair
+from appgw.backend.pool import Pool
 from appgw.exchange import Exchange
 from appgw.listen.answers import redirection
 from appgw.listen.request import Request

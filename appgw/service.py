@@ -20,9 +20,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appgw.access_log import AccessLog
+from appgw.backend.candidate import Candidate
 from appgw.backend.connections import Connections
 from appgw.backend.names import Names
-from appgw.backend.pool import Candidate, Pool
+from appgw.backend.pool import Pool
 from appgw.backend.revocation import is_revoked
 from appgw.backend.stream import Stream
 from appgw.build import Build, build
@@ -100,6 +101,7 @@ class Gateway(Reloadable):
             connections=self._connections,
             record=self._record,
             pin_refused=self.counters.pin_refused,
+            ejected=self.counters.ejected,
             seconds=self._seconds,
             wall=time.time,
             date=Today().at,

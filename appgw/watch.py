@@ -18,9 +18,10 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 
 from appgw.admin import AdminSocket, SocketFile, backend_health
+from appgw.backend.candidate import Pair
 from appgw.backend.checks import Checks
 from appgw.backend.connections import Connections
-from appgw.backend.pool import Pair, Pool
+from appgw.backend.pool import Pool
 from appgw.backend.standing import standings
 from appgw.backend.target import Target
 from appgw.config.model import Config

@@ -7,7 +7,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from appgw.backend.pool import Candidate, Pool
+from appgw.backend.candidate import Candidate
+from appgw.backend.pool import Pool
 from appgw.backend.presented import Presented
 from appgw.backend.verdict import Verdict
 from appgw.config import model

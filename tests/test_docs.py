@@ -14,7 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from appgw import Gateway
 from appgw.access_format import JsonLines
 from appgw.backend.health import Health, State, after_failure, after_success
-from appgw.config.model import Config
+from appgw.config.model import Config, OutlierDetection
 from appgw.refusal import Refusal
 from tests.outcomes import CANDIDATE, make_outcome
 
@@ -83,11 +83,12 @@ class OperatingTests(SynchronousTestCase):
         """
         So have the rests.
         """
-        text = section(document("operating.md"), "Backends that refuse")
-        found = re.findall(r"(\d+) s \(`([\w.]+)`\)", text)
-        self.assertEqual(len(found), 2)
-        for value, dotted in found:
-            self.assertEqual(float(value), constant(dotted))
+        text = section(document("operating.md"), "Backends that fail")
+        found = re.findall(r"(\d+)(?: s| %)? \(`(\w+)`\)", text)
+        found += re.findall(r"\((\d+) %, `(\w+)`\)", text)
+        self.assertEqual(len(found), 4)
+        for value, key in found:
+            self.assertEqual(float(value), getattr(OutlierDetection(), key))
 
     def test_health(self) -> None:
         """
@@ -146,6 +147,7 @@ class OperatingTests(SynchronousTestCase):
         counters.pin_refused("orders", "orders-https", CANDIDATE, "not-pinned")
         counters.health = lambda: [("orders", "orders-https", 1, 0)]
         counters.proxy_refused("late")
+        counters.ejected("orders", "orders-https", CANDIDATE)
         shown = generate_latest(gateway.registry).decode()
         same: list[str] = []
         text = section(document("operating.md"), "Metrics")

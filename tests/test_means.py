@@ -24,6 +24,7 @@ class RefuseTests(SynchronousTestCase):
             connections=nothing,
             record=nothing,
             pin_refused=nothing,
+            ejected=nothing,
             seconds=float,
             wall=float,
             date=lambda _: b"today",

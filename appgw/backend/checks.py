@@ -16,9 +16,10 @@ from typing import Final
 import attrs
 from twisted.logger import Logger
 
+from appgw.backend.candidate import Candidate, Pair, Spot
 from appgw.backend.connections import Connections
 from appgw.backend.health import UNKNOWN, Health, after_failure, after_success
-from appgw.backend.pool import Candidate, Pair, Pool, Spot
+from appgw.backend.pool import Pool
 from appgw.backend.probe import Attempt, Result
 from appgw.backend.question import Question
 from appgw.config.model import Probe
@@ -202,7 +203,7 @@ class Checks:
             after = after_success(before, result.told, now)
             if check.question.target == candidate.target:
                 # What requests have held against it is over, too.
-                candidate.connected(now)
+                pool.revive(candidate)
         else:
             threshold = check.probe.unhealthy_threshold
             after = after_failure(before, result.told, threshold, now)

@@ -2,9 +2,9 @@
 A pool under one setting: who can take a request, best first.
 
 The pool proposes, whoever sends the request disposes: it takes candidates one by
-one, goes on to the next only when nothing was sent to the last, and tells each
-how its connection went. What costs time is done when members or their health
-change, so that the usual request costs one turn of a wheel.
+one, goes on to the next only when nothing was sent to the last, and tells how it
+went. What costs time is done when members or their health change, so that the
+usual request costs one turn of a wheel.
 """
 
 from __future__ import annotations
@@ -12,99 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import attrs
-
-from appgw.backend.affinity import (
-    FieldLines,
-    cookie_pattern,
-    cookie_value,
-    cookie_values,
-    set_cookies,
-)
+from appgw.backend.affinity import cookie_pattern, cookie_values
+from appgw.backend.candidate import Candidate, Pair, Spot, candidate_for
 from appgw.backend.choose import turns
-from appgw.backend.health import UNKNOWN, Health, Rests, left_out
-from appgw.backend.question import Question, probe_for, question_for
-from appgw.backend.target import Target
-from appgw.backend.targets import (
-    Endpoint,
-    endpoints_of,
-    host_for,
-    ip_literal,
-    target_for,
-)
+from appgw.backend.health import UNKNOWN, Health, left_out
+from appgw.backend.question import probe_for
+from appgw.backend.rest import Rests, failing_statuses
+from appgw.backend.targets import Endpoint, endpoints_of, ip_literal
 from appgw.config.model import BackendSettings, Config, Destination, Member
-
-Pair = tuple[str, str]
-"""The names of a pool and of the setting that it is used under."""
-
-Spot = tuple[str, int | None, str]
-"""
-What a candidate's health is kept by, over reloads: its member's address and own
-port as configured, and the address and port that these lead to.
-"""
 
 MOST_SKIPPED = 256
 """Turns that a new rotation leaves out at most; each takes a little time."""
-
-
-@attrs.define(eq=False)
-class Candidate:
-    """
-    An endpoint that a request may be sent to.
-
-    Attributes:
-        member: whose address it is.
-        address: IP address without brackets.
-        port: 1 to 65535.
-        target: the whole identity.
-        label: ``address:port``, IPv6 in brackets.
-        host: the Host to send; None: the client's own.
-        cookie: the affinity value, empty without cookie_based_affinity.
-        question: what probes ask of it; None: it is not probed.
-    """
-
-    member: Member
-    address: str
-    port: int
-    target: Target
-    label: str
-    host: bytes | None
-    cookie: bytes
-    question: Question | None
-    _rests: Rests
-    _set_cookies: tuple[FieldLines, FieldLines]
-
-    @property
-    def spot(self) -> Spot:
-        """
-        What its health is kept by.
-        """
-        return self.member.address, self.member.port, self.label
-
-    def refused(self, now: float) -> None:
-        """
-        Note at *now* (seconds of the pool's clock) that no connection came about.
-        """
-        self._rests.refused(self.target, now)
-
-    def connected(self, now: float) -> None:
-        """
-        Note that a connection came about, its certificate admitted.
-        """
-        if self._rests:
-            self._rests.connected(self.target)
-
-    def set_cookies(self, affinity: bytes | None, *, secure: bool) -> FieldLines:
-        """
-        Return the Set-Cookie lines for a response that this candidate gave.
-
-        Args:
-            affinity: what affinity_in found in the request.
-            secure: the client came over https.
-        """
-        if affinity == self.cookie:
-            return ()
-        return self._set_cookies[secure]
 
 
 class Pool:
@@ -120,9 +38,10 @@ class Pool:
         names: the host names among these.
         members: every candidate there is now, in the members' order.
         probe: how members are probed; None: they are not.
-        rests: who is not well; to be handed to this pool's successor.
+        rests: what is held against whom; to be handed to this pool's successor.
         health: what probes have found out; to be handed on as well. After a
             change, ``arrange_anew``.
+        failing: the statuses of answers that count as failures.
     """
 
     def __init__(
@@ -147,11 +66,13 @@ class Pool:
         self.configured = config.pools[pool].members
         addresses = dict.fromkeys(member.address for member in self.configured)
         self.names = tuple(name for name in addresses if ip_literal(name) is None)
-        self._azure = config.affinity.compat == "azure"
+        self._rule = self.settings.outlier_detection
+        self.failing = failing_statuses(self._rule)
         self._sticky = self.settings.cookie_based_affinity
         cookie = self.settings.affinity_cookie_name
         self._cookie = cookie.encode()
-        self._pattern = cookie_pattern(cookie, azure=self._azure)
+        azure = config.affinity.compat == "azure"
+        self._pattern = cookie_pattern(cookie, azure=azure)
         self._endpoints: dict[Endpoint, Candidate] = {}
         self._bound: dict[bytes, Candidate] = {}
         self._reachable: dict[bytes, Candidate] = {}
@@ -183,12 +104,13 @@ class Pool:
         if list(wanted) == list(self._endpoints):
             return
         self._endpoints = {
-            endpoint: self._endpoints.get(endpoint) or self._candidate(endpoint)
+            endpoint: self._endpoints.get(endpoint)
+            or candidate_for(self._config, self.pair, endpoint, self._key)
             for endpoint in wanted
         }
         self.members = tuple(self._endpoints.values())
         self._bound = {c.cookie: c for c in self.members if self._sticky}
-        self.rests.forget(self._seconds())
+        self.rests.forget(self._seconds(), self._rule)
         self.arrange_anew()
 
     def arrange_anew(self) -> None:
@@ -244,45 +166,52 @@ class Pool:
         yield first
         yield from self._after(first)
 
-    def _candidate(self, endpoint: Endpoint) -> Candidate:
+    # How it went.
+
+    def refused(self, candidate: Candidate) -> bool:
         """
-        Work out all that is to be known of an endpoint.
+        Note that no connection came about; tell whether a rest begins by it.
         """
-        member, address = endpoint
-        config, settings = self._config, self.settings
-        target = target_for(
-            settings,
-            member,
-            address,
-            config.pins,
-            config.trusted_roots,
-            config.certificates,
-        )
-        bare = f"[{address}]" if ":" in address else address
-        label = f"{bare}:{target.port}"
-        host = host_for(settings, member)
-        probe = self.probe
-        cookie = b""
-        lines: tuple[FieldLines, FieldLines] = ((), ())
-        if self._sticky:
-            cookie = cookie_value(self._key, *self.pair, member.address, label)
-            name = settings.affinity_cookie_name
-            lines = (
-                set_cookies(name, cookie, secure=False, azure=self._azure),
-                set_cookies(name, cookie, secure=True, azure=self._azure),
-            )
-        return Candidate(
-            member=member,
-            address=address,
-            port=target.port,
-            target=target,
-            label=label,
-            host=host,
-            cookie=cookie,
-            question=None if probe is None else question_for(probe, target, host),
-            rests=self.rests,
-            set_cookies=lines,
-        )
+        return self.rests.refused(candidate.target, self._seconds(), self._rule)
+
+    def failed(self, candidate: Candidate, sent: float) -> bool:
+        """
+        Note that a request failed on its connection; tell whether a rest begins.
+
+        Args:
+            sent: when it was, in seconds of the pool's clock.
+        """
+        target, rests = candidate.target, self.rests
+        out, percent = self.left_out(), self._rule.max_ejection_percent
+        able = [c for c in self.members if c not in out]
+        others = sum(rests.out(c.target) for c in able if c.target != target)
+        room = (others + 1) * 100 <= len(able) * percent
+        return rests.failed(target, self._seconds(), sent, self._rule, room=room)
+
+    def answered(self, candidate: Candidate, status: int, sent: float) -> bool:
+        """
+        Note that an answer begins; tell whether a rest begins by it.
+
+        Args:
+            status: of the answer.
+            sent: when the request was, in seconds of the pool's clock.
+        """
+        if status in self.failing:
+            return self.failed(candidate, sent)
+        self.revive(candidate)
+        return False
+
+    def revive(self, candidate: Candidate) -> None:
+        """
+        Note that all is well: a rest is over, on probation.
+        """
+        self.rests.answered(candidate.target, self._seconds())
+
+    def ended_well(self, candidate: Candidate) -> None:
+        """
+        Note that a good answer has come to its end.
+        """
+        self.rests.ended_well(candidate.target)
 
     def _arrange(self) -> None:
         """
@@ -292,8 +221,8 @@ class Pool:
         self._arranged = rests.version
         present = tuple(c for c in self.members if c not in out)
         self._reachable = {c.cookie: c for c in present if self._sticky}
-        awake = [c for c in present if c.target not in rests]
-        resting = [c for c in present if c.target in rests] if awake else []
+        awake = [c for c in present if not rests.out(c.target)]
+        resting = [c for c in present if rests.out(c.target)] if awake else []
         resting.sort(key=lambda candidate: rests[candidate.target].until)
         self._awake = tuple(awake) or present
         self._resting = tuple(resting)
@@ -313,15 +242,15 @@ class Pool:
         The bound one if it is well, else one that is due, as its trial.
         """
         rests = self.rests
-        if bound is not None and bound.target not in rests:
+        if bound is not None and not rests.out(bound.target):
             return bound
         now = self._seconds()
         if now < self._due:
             return None
-        if bound is not None and rests.take_trial(bound.target, now):
+        if bound is not None and rests.take_trial(bound.target, now, self._rule):
             return bound
         earliest = self._resting[0]
-        rests.take_trial(earliest.target, now)
+        rests.take_trial(earliest.target, now, self._rule)
         return earliest
 
     def _after(self, first: Candidate) -> Iterator[Candidate]:

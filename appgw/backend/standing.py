@@ -9,9 +9,10 @@ from typing import Literal
 
 import attrs
 
+from appgw.backend.candidate import Candidate
 from appgw.backend.diagnosis import NO_ADDRESS, NOT_PROBED, NOT_PROBED_YET
 from appgw.backend.health import UNKNOWN
-from appgw.backend.pool import Candidate, Pool
+from appgw.backend.pool import Pool
 from appgw.config.model import Member
 
 

@@ -37,6 +37,22 @@ def _settings(config: Config, places: Places) -> Iterator[Finding]:
         if settings.connection_draining.enabled:
             key = (*here, "connection_draining", "enabled")
             yield Finding(key, f"true, {NOT_YET}", "false")
+        yield from _outliers(settings, places, (*here, "outlier_detection"))
+
+
+def _outliers(
+    settings: BackendSettings, places: Places, here: KeyPath
+) -> Iterator[Finding]:
+    rule = settings.outlier_detection
+    sound = places.sound(*here, "base_ejection_time")
+    if sound and rule.max_ejection_time < rule.base_ejection_time:
+        found = f"{rule.max_ejection_time:g}s, less than the base_ejection_time"
+        expected = f"at least {rule.base_ejection_time:g}s"
+        yield Finding((*here, "max_ejection_time"), found, expected)
+    for index, (first, _) in enumerate(rule.status_codes):
+        if first < 500:
+            found = f"{first}, which says that a request was at fault, if anything"
+            yield Finding((*here, "status_codes", index), found, "500 or more")
 
 
 def _probed(

@@ -88,6 +88,27 @@ class ConnectionDraining:
 
 
 @attrs.frozen(kw_only=True)
+class OutlierDetection:
+    """
+    When a member that fails is left out for a while. Durations in seconds.
+
+    Attributes:
+        consecutive_failures: requests in a row that make a rest.
+        base_ejection_time: the first rest; each further one doubles it.
+        max_ejection_time: beyond which no rest grows.
+        max_ejection_percent: of a pool's members, how many may rest because
+            requests failed; 0: none.
+        status_codes: inclusive ranges of statuses that count as failures.
+    """
+
+    consecutive_failures: int = 5
+    base_ejection_time: float = 10.0
+    max_ejection_time: float = 300.0
+    max_ejection_percent: int = 50
+    status_codes: tuple[tuple[int, int], ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class BackendSettings:
     """
     How to talk to a pool (ARM backendHttpSettingsCollection).
@@ -119,6 +140,7 @@ class BackendSettings:
     probe: str | None = None
     probe_enabled: bool = True
     connection_draining: ConnectionDraining = ConnectionDraining()
+    outlier_detection: OutlierDetection = OutlierDetection()
 
 
 @attrs.frozen(kw_only=True)

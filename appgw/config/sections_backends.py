@@ -97,6 +97,13 @@ _DRAINING: Final = {
     "enabled": Key(FLAG),
     "drain_timeout": Key(text(scalars.duration("1s", "1h"))),
 }
+_OUTLIERS: Final = {
+    "consecutive_failures": Key(text(scalars.whole(1, 1000))),
+    "base_ejection_time": Key(text(scalars.duration("1s", "1h"))),
+    "max_ejection_time": Key(DAY_LONG),
+    "max_ejection_percent": Key(text(scalars.whole(0, 50))),
+    "status_codes": Key(listing(text(scalars.status_range))),
+}
 _SETTINGS: Final = {
     "protocol": Key(PROTOCOL, required=True, instead="https"),
     "port": Key(PORT),
@@ -113,6 +120,7 @@ _SETTINGS: Final = {
     "probe": Key(NAME),
     "probe_enabled": Key(FLAG),
     "connection_draining": Key(group(_DRAINING, plain(model.ConnectionDraining))),
+    "outlier_detection": Key(group(_OUTLIERS, plain(model.OutlierDetection))),
 }
 _MATCH: Final = {
     "status_codes": Key(listing(text(scalars.status_range))),

@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from appgw.backend.pool import Candidate, Pool
+from appgw.backend.candidate import Candidate
+from appgw.backend.pool import Pool
 from appgw.config import model
 
 PAIR = ("web", "secure")

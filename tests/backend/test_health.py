@@ -1,27 +1,16 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appgw.backend.health import (
-    FIRST_REST,
-    LONGEST_REST,
     UNKNOWN,
     Health,
-    Rest,
-    Rests,
     after_failure,
-    after_refusal,
     after_success,
     left_out,
-    on_trial,
 )
-from appgw.backend.target import Target
-from appgw.config.model import Pin
 
 NOW = 5000.0
-HERE = Target(address="10.0.0.1", port=443)
 
 
 class HealthTests(SynchronousTestCase):
@@ -139,150 +128,3 @@ class LeftOutTests(SynchronousTestCase):
         found = [(one, Health("unhealthy", since=5.0)) for one in "abc"]
         self.assertEqual({"a", "b", "c"}, left_out(found, 0))
         self.assertEqual({"b", "c"}, left_out(found, 1))
-
-
-class RestTests(SynchronousTestCase):
-    """
-    The table of states.
-    """
-
-    def test_first_refusal(self) -> None:
-        """
-        A backend that was well rests ten seconds.
-        """
-        self.assertEqual(Rest(1, NOW + 10.0), after_refusal(None, NOW))
-
-    def test_doubles_up_to_five_minutes(self) -> None:
-        """
-        Each refusal after a rest doubles the next one, up to five minutes.
-        """
-        lengths = []
-        rest, now = None, NOW
-        for _ in range(8):
-            rest = after_refusal(rest, now)
-            lengths.append(rest.until - now)
-            now = rest.until
-        self.assertEqual([10, 20, 40, 80, 160, 300, 300, 300], lengths)
-
-    def test_one_outage_counts_once(self) -> None:
-        """
-        A hundred requests that meet the same outage do not lengthen the rest.
-        """
-        rest = first = after_refusal(None, NOW)
-        for offset in range(100):
-            rest = after_refusal(rest, NOW + offset / 11)
-        self.assertIs(first, rest)
-
-    def test_trial_that_fails(self) -> None:
-        """
-        A refused trial doubles the rest from the moment of the refusal.
-        """
-        trial = on_trial(Rest(1, NOW), NOW)
-        self.assertEqual(Rest(2, NOW + 1 + 20), after_refusal(trial, NOW + 1))
-
-    def test_trial_without_news(self) -> None:
-        """
-        A trial holds others off for ten seconds and costs no refusal.
-        """
-        self.assertEqual(Rest(3, NOW + 10, trial=True), on_trial(Rest(3, NOW), NOW))
-
-    def test_years_of_refusals(self) -> None:
-        """
-        An outage may last for as many refusals as it likes.
-        """
-        rest = after_refusal(Rest(10**9, NOW), NOW)
-        self.assertEqual(Rest(10**9 + 1, NOW + LONGEST_REST), rest)
-
-    @settings(deadline=None, database=None)
-    @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1000)), max_size=40))
-    def test_bounds(self, events: list[tuple[bool, float]]) -> None:
-        """
-        Whatever happens in whatever order, a rest ends within five minutes.
-        """
-        rests, now = Rests(), NOW
-        for refusal, pause in events:
-            now += pause
-            if refusal:
-                rests.refused(HERE, now)
-                self.assertLessEqual(rests[HERE].until, now + LONGEST_REST)
-                self.assertGreater(rests[HERE].until, now)
-            elif rests.take_trial(HERE, now):
-                self.assertEqual(now + FIRST_REST, rests[HERE].until)
-
-
-class RestsTests(SynchronousTestCase):
-    """
-    Those of a pool that are not well.
-    """
-
-    def setUp(self) -> None:
-        """
-        Begin with nobody resting.
-        """
-        self.rests = Rests()
-
-    def test_one_success_heals(self) -> None:
-        """
-        After a connection nothing is held against a backend: it starts at ten.
-        """
-        for now in (NOW, NOW + 10, NOW + 40):
-            self.rests.refused(HERE, now)
-        self.rests.connected(HERE)
-        self.assertEqual({}, self.rests)
-        self.rests.refused(HERE, NOW)
-        self.assertEqual({HERE: Rest(1, NOW + 10)}, self.rests)
-
-    def test_due_when_the_rest_is_over(self) -> None:
-        """
-        A trial is given at the end of a rest, not before, and one at a time.
-        """
-        self.rests.refused(HERE, NOW)
-        given = [
-            self.rests.take_trial(HERE, NOW + offset)
-            for offset in (0, 9.999, 10, 10, 19.999, 20)
-        ]
-        self.assertEqual([False, False, True, False, False, True], given)
-
-    def test_no_trial_for_the_well(self) -> None:
-        """
-        A backend that is well needs no trial.
-        """
-        self.assertFalse(self.rests.take_trial(HERE, NOW))
-        self.assertEqual({}, self.rests)
-
-    def test_version_tells_of_changes(self) -> None:
-        """
-        The version changes with the state, and only with it.
-        """
-        versions = [self.rests.version]
-        for change in (
-            lambda: self.rests.refused(HERE, NOW),
-            lambda: self.rests.refused(HERE, NOW + 1),
-            lambda: self.rests.take_trial(HERE, NOW + 2),
-            lambda: self.rests.take_trial(HERE, NOW + 10),
-            lambda: self.rests.connected(HERE),
-            lambda: self.rests.connected(HERE),
-        ):
-            change()
-            versions.append(self.rests.version)
-        self.assertEqual([0, 1, 1, 1, 2, 3, 3], versions)
-
-    def test_other_pins_are_another_backend(self) -> None:
-        """
-        What was held against an address with one pin is not with another.
-        """
-        pinned = Target(
-            address=HERE.address, port=443, pins=(Pin(name="a", sha256=b"a" * 32),)
-        )
-        self.rests.refused(pinned, NOW)
-        self.assertNotIn(HERE, self.rests)
-
-    def test_forgets_what_is_long_over(self) -> None:
-        """
-        An entry goes five minutes after its rest has ended, not before.
-        """
-        self.rests.refused(HERE, NOW)
-        self.rests.forget(NOW + 10 + 299)
-        self.assertIn(HERE, self.rests)
-        self.rests.forget(NOW + 10 + 300)
-        self.assertEqual({}, self.rests)

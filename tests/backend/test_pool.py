@@ -148,7 +148,7 @@ class UpdateTests(SynchronousTestCase):
         """
         self.pool.resolve({"orders.internal": [B]})
         before = by_address(self.pool)
-        before[B].refused(1000.0)
+        self.pool.refused(before[B])
         self.pool.resolve({"orders.internal": [B, C]})
         after = by_address(self.pool)
         self.assertIs(before[B], after[B])
@@ -219,7 +219,7 @@ class UpdateTests(SynchronousTestCase):
         seconds = Seconds()
         pool = pool_of(self.name, A, seconds=seconds)
         pool.resolve({"orders.internal": [B]})
-        by_address(pool)[B].refused(seconds())
+        pool.refused(by_address(pool)[B])
         pool.resolve({"orders.internal": [C]})
         self.assertEqual(1, len(pool.rests))
         seconds.now += 3600
@@ -303,10 +303,10 @@ class BuildTests(SynchronousTestCase):
         """
         before = build(self.config, KEY, Seconds())
         old = by_address(before[PAIR])
-        old[A].refused(1000.0)
+        before[PAIR].refused(old[A])
         after = build(self.config, KEY, Seconds(), before)[PAIR]
         self.assertEqual([B] * 4, firsts(after, 4))
-        old[A].connected(1000.0)
+        before[PAIR].answered(old[A], 200, 1000.0)
         self.assertEqual({A: 2, B: 2}, Counter(firsts(after, 4)))
 
     def test_new_pins_start_well(self) -> None:
@@ -314,7 +314,7 @@ class BuildTests(SynchronousTestCase):
         A refusal under the old pins says nothing about the new ones.
         """
         before = build(self.config, KEY, Seconds())
-        by_address(before[PAIR])[A].refused(1000.0)
+        before[PAIR].refused(by_address(before[PAIR])[A])
         secure = attrs.evolve(self.config.backend_settings["secure"], pins=("next",))
         config = attrs.evolve(self.config, backend_settings={"secure": secure})
         after = build(config, KEY, Seconds(), before)[PAIR]

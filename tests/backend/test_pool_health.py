@@ -87,13 +87,13 @@ class CandidatesTests(SynchronousTestCase):
         seconds = Seconds()
         pool = pool_of(A, B, C, seconds=seconds)
         for candidate in pool.members:
-            candidate.refused(seconds())
+            pool.refused(candidate)
         make_unwell(pool, A)
         self.assertEqual({B, C}, set(addresses(pool.candidates())))
         seconds.now += 11
         for _ in range(3):
             self.assertEqual({B, C}, set(addresses(pool.candidates())))
-        by_address(pool)[B].connected(seconds())
+        pool.revive(by_address(pool)[B])
         # The trial is C's, the only one left that is due.
         self.assertEqual([C, B], addresses(pool.candidates()))
         self.assertEqual([B, C], addresses(pool.candidates()))

@@ -36,7 +36,16 @@ class RestTests(SynchronousTestCase):
         Let connections to *gone* not come about.
         """
         for address in gone:
-            self.by_address[address].refused(self.seconds())
+            self.pool.refused(self.by_address[address])
+
+    def answer(self, *back: str) -> None:
+        """
+        Let good answers come from *back*.
+        """
+        for address in back:
+            candidate = self.by_address[address]
+            self.pool.answered(candidate, 200, self.seconds())
+            self.pool.ended_well(candidate)
 
     def test_last(self) -> None:
         """
@@ -63,7 +72,7 @@ class RestTests(SynchronousTestCase):
         offered = []
         for candidate in candidates:
             offered.append(candidate.address)
-            candidate.refused(self.seconds())
+            self.pool.refused(candidate)
         self.assertEqual([A, B, C], sorted(offered))
 
     def test_those_that_rest_by_when_they_are_due(self) -> None:
@@ -90,22 +99,22 @@ class RestTests(SynchronousTestCase):
         pool = pool_of(A, seconds=self.seconds)
         for _ in range(50):
             (only,) = pool.candidates()
-            only.refused(self.seconds())
+            pool.refused(only)
 
     def test_one_comes_back(self) -> None:
         """
-        Once one of many that are down connects, it is asked first, at once.
+        Once one of many that are down answers, it is asked first, at once.
         """
         self.refuse(A, B, C)
-        self.by_address[B].connected(self.seconds())
+        self.answer(B)
         self.assertEqual([B] * 5, firsts(self.pool, 5))
 
     def test_one_success_heals(self) -> None:
         """
-        After a connection it takes its turns again.
+        After an answer it takes its turns again.
         """
         self.refuse(B)
-        self.by_address[B].connected(self.seconds())
+        self.answer(B)
         self.assertEqual({A: 3, B: 3, C: 3}, Counter(firsts(self.pool, 9)))
 
     def test_one_trial_when_due(self) -> None:
@@ -135,7 +144,7 @@ class RestTests(SynchronousTestCase):
         """
         self.refuse(B)
         self.seconds.now += 10
-        next(self.pool.candidates()).refused(self.seconds())
+        self.pool.refused(next(self.pool.candidates()))
         self.seconds.now += 19.9
         self.assertNotIn(B, firsts(self.pool, 10))
         self.seconds.now += 0.1
@@ -194,7 +203,7 @@ class RestTests(SynchronousTestCase):
         st.lists(
             st.tuples(
                 st.sampled_from([A, B, C]),
-                st.sampled_from(["refused", "connected", "wait"]),
+                st.sampled_from(["refused", "failed", "answered", "ended", "wait"]),
                 st.sampled_from([None, A, B, C]),
             ),
             max_size=30,
@@ -208,10 +217,17 @@ class RestTests(SynchronousTestCase):
         pool = pool_of(A, B, C, seconds=seconds, cookie_based_affinity=True)
         known = by_address(pool)
         for address, event, bound in events:
+            candidate = known[address]
             if event == "wait":
                 seconds.now += 7
+            elif event == "refused":
+                pool.refused(candidate)
+            elif event == "failed":
+                pool.failed(candidate, seconds())
+            elif event == "answered":
+                pool.answered(candidate, 200, seconds())
             else:
-                getattr(known[address], event)(seconds())
+                pool.ended_well(candidate)
             affinity = known[bound].cookie if bound else None
             offered = addresses(pool.candidates(affinity))
             self.assertEqual([A, B, C], sorted(offered))

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.backend.pool import Candidate
+from appgw.backend.candidate import Candidate
 from appgw.backend.question import Question
 from appgw.config import model
 from tests.backend.pools import pool_of

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from appgw.config.model import OutlierDetection
 from tests.config.samples import SOUND, ConfigCase
 
 THERE = "pool: orders, backend_settings: orders"
@@ -216,3 +217,71 @@ class LogTests(ConfigCase):
         """
         text = self.text("access_log: {file: a.log, format: xml}  # here\n")
         self.only(text, "access_log.format")
+
+
+class OutlierTests(ConfigCase):
+    def outliers(self, keys: str) -> str:
+        """
+        Return a configuration with these keys of outlier_detection.
+        """
+        settings = f"orders: {{{PINNED}, outlier_detection: {{{keys}}}}}  # here"
+        return self.text(backend_settings=settings)
+
+    def test_read(self) -> None:
+        """
+        Each key is read; those left out keep their defaults.
+        """
+        config = self.sound(
+            self.outliers(
+                "consecutive_failures: 3, base_ejection_time: 1m,"
+                " max_ejection_time: 2h, max_ejection_percent: 10,"
+                " status_codes: [500, 502-504]"
+            )
+        )
+        self.assertEqual(
+            OutlierDetection(
+                consecutive_failures=3,
+                base_ejection_time=60.0,
+                max_ejection_time=7200.0,
+                max_ejection_percent=10,
+                status_codes=((500, 500), (502, 504)),
+            ),
+            config.backend_settings["orders"].outlier_detection,
+        )
+        config = self.sound(self.outliers("consecutive_failures: 3"))
+        self.assertEqual(
+            OutlierDetection(consecutive_failures=3),
+            config.backend_settings["orders"].outlier_detection,
+        )
+
+    def test_bounds(self) -> None:
+        """
+        More than half of a pool, no failures and no time are errors.
+        """
+        for keys in (
+            "max_ejection_percent: 51",
+            "consecutive_failures: 0",
+            "base_ejection_time: 0s",
+            "status_codes: []",
+            "status_codes: [600]",
+        ):
+            key = "backend_settings.orders.outlier_detection." + keys.split(":")[0]
+            if "[6" in keys:
+                key += "[0]"
+            self.only(self.outliers(keys), key)
+
+    def test_longest_before_first(self) -> None:
+        """
+        The longest rest is no shorter than the first, given or by default.
+        """
+        key = "backend_settings.orders.outlier_detection.max_ejection_time"
+        for keys in ("max_ejection_time: 9s", "base_ejection_time: 6m"):
+            self.only(self.outliers(keys), key)
+        self.sound(self.outliers("base_ejection_time: 6m, max_ejection_time: 6m"))
+
+    def test_clients_statuses(self) -> None:
+        """
+        No client can make a member rest by a request that is refused.
+        """
+        key = "backend_settings.orders.outlier_detection.status_codes[1]"
+        self.only(self.outliers("status_codes: [503, 499-599]"), key)

@@ -159,9 +159,8 @@ class CandidateTests(JourneyTests):
         for _ in range(2):
             await self.ask()
         (pool,) = self.pools()
-        candidate = pool.members[0]
-        candidate.refused(self.gateway._seconds() - 11)
-        self.assertTrue(pool.rests)
+        pool.refused(pool.members[0])
+        self.gateway.clock.ahead += 11
         await self.ask()
         self.assertFalse(pool.rests)
         self.assertEqual([1, 1], [len(one.conversations) for one in backends])

@@ -275,16 +275,16 @@ class AskingTests(ProbedTestCase):
 
     async def test_rests_heal(self) -> None:
         """
-        A member at rest is well again when a probe has come through, unless the
-        probe went to another port.
+        A member at rest takes its turns again when a probe has come through,
+        unless the probe went to another port.
         """
         backend, other = self.backend(Answers()), self.backend(Answers())
-        for port, rests in ((None, 0), (other.port, 1)):
+        for port, rests in ((None, False), (other.port, True)):
             await self.probed(backend, probe={"port": port})
             (pool,) = self.gateway._built.pools.values()
-            pool.members[0].refused(self.gateway.clock.monotonic())
+            pool.refused(pool.members[0])
             await self.again()
-            self.assertEqual(rests, len(pool.rests))
+            self.assertIs(rests, pool.rests.out(pool.members[0].target))
 
     async def test_scatter(self) -> None:
         """
