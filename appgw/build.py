@@ -45,13 +45,16 @@ class Build:
     terms: Mapping[Key, Terms]
     shown: Mapping[Key, Shown]
 
-    def in_force(self, before: Build) -> None:
+    def in_force(self, before: Build | None) -> None:
         """
-        Let the TLS that stays in service present what is meant now, and let what
-        goes end the handshakes that are meant otherwise now.
+        Let the pools take over from *before*, and the TLS that stays in service
+        present what is meant now; what goes shall end the handshakes that are
+        meant otherwise now.
         """
+        pools.hand_over({} if before is None else before.pools, self.pools)
         for key, shown in self.shown.items():
-            tls, old = self.terms[key].tls, before.terms.get(key)
+            old = None if before is None else before.terms.get(key)
+            tls = self.terms[key].tls
             if tls is not None:
                 tls.site_for = tls.site_now = shown
             if old is not None and old.tls is not None:
@@ -111,6 +114,7 @@ def build(
 def _configured(means: Means, config: Config) -> Means:
     return attrs.evolve(
         means,
+        trusted_proxies=config.trusted_proxies,
         forwarded_for_port=config.forwarded_for_port,
         pages=config.custom_error_pages,
     )

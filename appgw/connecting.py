@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 
 from appgw.backend.candidate import Candidate
 from appgw.backend.connections import TooManyConnections
+from appgw.backend.place import Place
 from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream
 from appgw.faults import why_not
@@ -16,6 +17,7 @@ from appgw.listen.request import Request
 from appgw.means import IDEMPOTENT, Means
 from appgw.record import Outcome
 from appgw.refusal import Refusal
+from appgw.route.source import source_of
 
 
 class Connecting(Life):
@@ -28,12 +30,30 @@ class Connecting(Life):
         outcome: what is known of it so far.
     """
 
-    __slots__ = ("_means", "outcome", "pool", "request")
+    __slots__ = ("_counted", "_means", "outcome", "pool", "request")
 
     request: Request
     pool: Pool
     outcome: Outcome
     _means: Means
+    _counted: Place | None
+
+    def _source(self) -> str:
+        """
+        The address that the request comes from, as far as it can be trusted.
+        """
+        request = self.request
+        return source_of(request.head, request.arrival, self._means.trusted_proxies)
+
+    def _count(self, candidate: Candidate | None) -> None:
+        """
+        Count the request where it is now, and no longer where it was.
+        """
+        if self._counted is not None:
+            self._counted.busy -= 1
+        self._counted = None if candidate is None else candidate.place
+        if self._counted is not None:
+            self._counted.busy += 1
 
     def _kept(self, candidate: Candidate) -> Stream | None:
         """

@@ -73,6 +73,8 @@ class Exchange(Connecting):
         "decision",
     )
 
+    _stream: Stream | None
+
     def __init__(
         self, request: Request, decision: Forward, pool: Pool, means: Means
     ) -> None:
@@ -81,7 +83,7 @@ class Exchange(Connecting):
         self.decision = decision
         self.pool = pool
         self._means = means
-        self._stream: Stream | None = None
+        self._counted = self._stream = None
         self._affinity: bytes | None = None
         self._body = b""
         self._sent = self._excused = False
@@ -110,12 +112,16 @@ class Exchange(Connecting):
         request.read(self)
         if request.refusal is not None:
             raise Refused(request.refusal)
-        if self.pool.settings.cookie_based_affinity:
+        pool, outcome = self.pool, self.outcome
+        if pool.settings.cookie_based_affinity:
             cookies = values_of(request.head.headers, b"cookie")
-            self._affinity = self.pool.affinity_in(cookies)
-        outcome, refusal, blamed, verdict = self.outcome, None, None, None
-        for candidate in self.pool.candidates(self._affinity):
+            self._affinity = pool.affinity_in(cookies)
+        source = self._source() if pool.by_source else None
+        refusal = blamed = verdict = None
+        for candidate in pool.candidates(self._affinity, source):
             outcome.candidate = candidate
+            if pool.counts:
+                self._count(candidate)
             while (stream := self._kept(candidate)) is not None:
                 if await self._carried(stream):
                     return
@@ -263,6 +269,8 @@ class Exchange(Connecting):
         outcome, request = self.outcome, self.request
         outcome.ended = self._means.seconds()
         outcome.received, outcome.sent = request.received, request.sent
+        if self.pool.counts:
+            self._count(None)
         if self.pool.rests or outcome.refusal is not None:
             fair = self._sent and not self._excused
             ended(self.pool, outcome, self._asked if fair else None, self._means)

@@ -15,6 +15,7 @@ from appgw.backend.candidate import Candidate
 from appgw.backend.connections import Connections
 from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream
+from appgw.config.model import Network
 from appgw.listen.answers import page
 from appgw.listen.request import Request, trailer_allowed
 from appgw.message import Headers, ResponseHead, value_of
@@ -85,6 +86,7 @@ class Means:
         seconds, wall: monotonic seconds, and seconds since the epoch.
         date: the Date field's value, from seconds since the epoch.
         new_id: makes a trace id, 32 hexadecimal digits.
+        trusted_proxies: whose word on where a request comes from is taken.
         forwarded_for_port: X-Forwarded-For carries ports, as Azure's does.
         pages: for our own refusals, by status, in the place of our own page.
         revoked: tells of a new connection whether its certificate has left the
@@ -99,6 +101,7 @@ class Means:
     wall: Callable[[], float]
     date: Callable[[float], bytes]
     new_id: Callable[[], str]
+    trusted_proxies: tuple[Network, ...] = ()
     forwarded_for_port: bool = False
     pages: Mapping[int, bytes] = attrs.field(factory=dict, repr=False)
     revoked: Callable[[Pool, Candidate, Stream], bool] = lambda _, __, ___: False

@@ -112,6 +112,7 @@ class Gateway(Reloadable):
         self._ports = Ports(turning, self._seconds, gone)
         self.watch = self._watched()
         self._built = self._build(config, None)
+        self._built.in_force(None)
         self._names.add(self._built.pools.values())
         self._members: list[Any] | None = None
         self._pending: Deferred[None] | None = None
@@ -340,7 +341,7 @@ class Gateway(Reloadable):
         """
         Let go of connections to what is no member any more.
         """
-        members = [pool.members for pool in self._built.pools.values()]
+        members = [pool.sweep(self._seconds()) for pool in self._built.pools.values()]
         if members != self._members:
             self._members = members
             self.watch.follow()

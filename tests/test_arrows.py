@@ -83,6 +83,9 @@ PURE = (
     "appgw.backend.diagnosis",
     "appgw.backend.affinity",
     "appgw.backend.choose",
+    "appgw.backend.place",
+    "appgw.backend.rendezvous",
+    "appgw.backend.arrangement",
 )
 """
 Functions from values to values: no Twisted, neither here nor below.

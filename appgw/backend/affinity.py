@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from collections.abc import Container, Iterable
 
 FieldLines = tuple[tuple[bytes, bytes], ...]
 
@@ -62,6 +63,35 @@ def cookie_values(pattern: re.Pattern[bytes], line: bytes) -> list[bytes]:
     Return what *pattern* finds in the value of one Cookie field, in order.
     """
     return [found[1] for found in pattern.findall(line)]
+
+
+class CookieReader:
+    """
+    Finds the values of one cookie of ours.
+
+    Args:
+        name: of the cookie.
+        azure: as for cookie_pattern.
+    """
+
+    def __init__(self, name: str, *, azure: bool = False) -> None:
+        self._name = name.encode()
+        self._pattern = cookie_pattern(name, azure=azure)
+
+    def find(self, lines: Iterable[bytes], among: Container[bytes]) -> bytes | None:
+        """
+        Return the first value that is *among* those made, None without.
+
+        Args:
+            lines: the values of a request's Cookie fields, in order.
+        """
+        for line in lines:
+            # Cheap, and true of few: most cookies are none of ours.
+            if self._name in line:
+                for value in cookie_values(self._pattern, line):
+                    if value in among:
+                        return value
+        return None
 
 
 def set_cookies(

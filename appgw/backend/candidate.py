@@ -7,6 +7,7 @@ from __future__ import annotations
 import attrs
 
 from appgw.backend.affinity import FieldLines, cookie_value, set_cookies
+from appgw.backend.place import STEPS, Place
 from appgw.backend.question import Question, probe_for, question_for
 from appgw.backend.target import Target
 from appgw.backend.targets import Endpoint, host_for, target_for
@@ -14,6 +15,9 @@ from appgw.config.model import BackendSettings, Config, Member
 
 Pair = tuple[str, str]
 """The names of a pool and of the setting that it is used under."""
+
+Key = tuple[str, str]
+"""A member's address as configured, and the IP address and port that it has."""
 
 
 Spot = tuple[str, int | None, str]
@@ -37,6 +41,9 @@ class Candidate:
         host: the Host to send; None: the client's own.
         cookie: the affinity value, empty without cookie_based_affinity.
         question: what probes ask of it; None: it is not probed.
+        place: what is counted of its address and port, by all that stand for them.
+        share: of the pool's requests, in proportion.
+        step: of its slow start, to STEPS.
     """
 
     member: Member
@@ -47,7 +54,24 @@ class Candidate:
     host: bytes | None
     cookie: bytes
     question: Question | None
+    place: Place
     _set_cookies: tuple[FieldLines, FieldLines]
+    share: float = 1.0
+    step: int = STEPS
+
+    @property
+    def key(self) -> Key:
+        """
+        What its place is known by.
+        """
+        return self.member.address, self.label
+
+    @property
+    def load(self) -> float:
+        """
+        Requests under way, as measured by its share.
+        """
+        return self.place.busy / self.share
 
     @property
     def spot(self) -> Spot:
@@ -102,6 +126,7 @@ def candidate_for(
         host=host,
         cookie=cookie,
         question=None if probe is None else question_for(probe, target, host),
+        place=Place(),
         set_cookies=_lines(config, settings, cookie),
     )
 

@@ -201,6 +201,8 @@ class Checks:
         before = pool.health.get(candidate.spot, UNKNOWN)
         if result.healthy:
             after = after_success(before, result.told, now)
+            if before.state == "unhealthy":
+                candidate.place.fresh = now
             if check.question.target == candidate.target:
                 # What requests have held against it is over, too.
                 pool.revive(candidate)

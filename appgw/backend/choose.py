@@ -1,8 +1,9 @@
 """
-Whose turn it is: weighted round robin.
+Whose turn it is: weighted round robin, and the less busy of two.
 
-No I/O, no clock, no chance. The order of a cycle is worked out while the first
-one is walked; from then on a turn is two steps of C code, whatever the weights.
+No I/O, no clock; chance is handed in. The order of a cycle is worked out while the
+first one is walked; from then on a turn is two steps of C code, whatever the
+weights.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -60,3 +61,31 @@ def turns(groups: Sequence[tuple[int, Sequence[T]]], skip: int = 0) -> Iterator[
     order = schedule([weight for weight, _ in groups])
     rotation = itertools.cycle(map(rounds.__getitem__, order))
     return itertools.islice(map(next, rotation), skip, None)
+
+
+def less_busy(
+    turns: Iterator[T],
+    among: Sequence[T],
+    load: Callable[[T], float],
+    chance: Callable[[], float],
+) -> Iterator[T]:
+    """
+    Go round forever, but let whose turn it is pass it on to a less busy one.
+
+    Each time it is compared with one other that chance names: the power of two
+    choices. The best of all would be found by all gateways at once, and run over.
+    Among the equally busy, turns are what they were, weights and all.
+
+    Args:
+        turns: never ends.
+        among: all who can be named.
+        load: how busy one is.
+        chance: a number from 0 to 1, 1 excluded.
+    """
+    size = len(among)
+    for whose in turns:
+        named = int(chance() * size)
+        other = among[named]
+        if other is whose:
+            other = among[named - 1]
+        yield other if load(other) < load(whose) else whose

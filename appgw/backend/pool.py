@@ -9,12 +9,11 @@ usual request costs one turn of a wheel.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from appgw.backend.affinity import cookie_pattern, cookie_values
+from appgw.backend.affinity import CookieReader
+from appgw.backend.arrangement import arrange
 from appgw.backend.candidate import Candidate, Pair, Spot, candidate_for
-from appgw.backend.choose import turns
 from appgw.backend.health import UNKNOWN, Health, left_out
 from appgw.backend.question import probe_for
 from appgw.backend.rest import Rests, failing_statuses
@@ -38,10 +37,12 @@ class Pool:
         names: the host names among these.
         members: every candidate there is now, in the members' order.
         probe: how members are probed; None: they are not.
-        rests: what is held against whom; to be handed to this pool's successor.
-        health: what probes have found out; to be handed on as well. After a
-            change, ``arrange_anew``.
+        rests: what is held against whom; this pool's successor goes on with it.
+        health: what probes have found out; so with this. After a change,
+            ``arrange_anew``.
         failing: the statuses of answers that count as failures.
+        by_source: candidates are chosen by where a request comes from.
+        counts: requests under way have to be counted, by their candidates' places.
     """
 
     def __init__(
@@ -53,9 +54,8 @@ class Pool:
         seconds: Callable[[], float],
         before: Pool | None = None,
     ) -> None:
-        pool, setting = pair
         self.pair = pair
-        self.settings: BackendSettings = config.backend_settings[setting]
+        self.settings: BackendSettings = config.backend_settings[pair[1]]
         self.members: tuple[Candidate, ...] = ()
         self.probe = probe_for(config, self.settings)
         self.rests: Rests = Rests() if before is None else before.rests
@@ -63,26 +63,27 @@ class Pool:
         self._config = config
         self._key = key
         self._seconds = seconds
-        self.configured = config.pools[pool].members
+        self.configured = config.pools[pair[0]].members
         addresses = dict.fromkeys(member.address for member in self.configured)
         self.names = tuple(name for name in addresses if ip_literal(name) is None)
         self._rule = self.settings.outlier_detection
         self.failing = failing_statuses(self._rule)
+        self._in_force = False
+        self._awaited: set[Member] = set()
+        algorithm = self.settings.load_distribution_algorithm
+        self.by_source = algorithm == "IpHash"
+        self.counts = algorithm == "LeastConnections"
         self._sticky = self.settings.cookie_based_affinity
-        cookie = self.settings.affinity_cookie_name
-        self._cookie = cookie.encode()
         azure = config.affinity.compat == "azure"
-        self._pattern = cookie_pattern(cookie, azure=azure)
+        self._cookies = CookieReader(self.settings.affinity_cookie_name, azure=azure)
         self._endpoints: dict[Endpoint, Candidate] = {}
         self._bound: dict[bytes, Candidate] = {}
         self._reachable: dict[bytes, Candidate] = {}
         # What _arrange works out, and the version of rests that it is true for.
         self._arranged = -1
         self._arrangements = 0
-        self._awake: tuple[Candidate, ...] = ()
-        self._resting: tuple[Candidate, ...] = ()
-        self._due = math.inf
-        self._turns: Iterator[Candidate] = iter(())
+        self._order = arrange((), self.rests, self.settings, 0.0, 0)
+        self._turns, self._resting = self._order.turns, self._order.resting
         self.resolve({})
 
     def resolve(self, known: Mapping[str, Sequence[str]]) -> None:
@@ -103,12 +104,15 @@ class Pool:
         wanted = dict.fromkeys(endpoints)
         if list(wanted) == list(self._endpoints):
             return
+        before = self._endpoints
         self._endpoints = {
-            endpoint: self._endpoints.get(endpoint)
+            endpoint: before.get(endpoint)
             or candidate_for(self._config, self.pair, endpoint, self._key)
             for endpoint in wanted
         }
         self.members = tuple(self._endpoints.values())
+        if self._in_force:
+            self._welcome(c for e, c in self._endpoints.items() if e not in before)
         self._bound = {c.cookie: c for c in self.members if self._sticky}
         self.rests.forget(self._seconds(), self._rule)
         self.arrange_anew()
@@ -128,6 +132,44 @@ class Pool:
         found = ((c, self.health.get(c.spot, UNKNOWN)) for c in self.members)
         return left_out(found, self.probe.min_servers)
 
+    def take_over(self, before: Pool | None) -> None:
+        """
+        Be the pool that is asked, from now on.
+
+        Args:
+            before: which was until now; None: there was none, and nobody is new.
+        """
+        self._in_force = True
+        if before is None:
+            # Names that had no time to get addresses are as old as the others.
+            self._awaited = set(self.configured) - {e.member for e in self._endpoints}
+            return
+        places = {candidate.key: candidate.place for candidate in before.members}
+        for candidate in self.members:
+            candidate.place = places.get(candidate.key, candidate.place)
+        self._welcome(c for c in self.members if c.key not in places)
+
+    def _welcome(self, candidates: Iterable[Candidate]) -> None:
+        """
+        Let new ones begin slowly, but those that were only awaited.
+        """
+        for candidate in list(candidates):
+            if candidate.member not in self._awaited:
+                candidate.place.fresh = self._seconds()
+        self._awaited -= {candidate.member for candidate in self.members}
+        self.arrange_anew()
+
+    def sweep(self, now: float) -> tuple[Candidate, ...]:
+        """
+        See to what time alone changes.
+
+        Returns:
+            Everybody that a request may be sent to.
+        """
+        if now >= self._order.until:
+            self.arrange_anew()
+        return self.members
+
     def affinity_in(self, cookies: Iterable[bytes]) -> bytes | None:
         """
         Return the first affinity value that is one of this pool's, if any.
@@ -135,16 +177,13 @@ class Pool:
         Args:
             cookies: the values of a request's Cookie fields, in order.
         """
-        if self._sticky:
-            for line in cookies:
-                # Cheap, and true of few: most cookies are none of ours.
-                if self._cookie in line:
-                    for value in cookie_values(self._pattern, line):
-                        if value in self._bound:
-                            return value
-        return None
+        if not self._sticky:
+            return None
+        return self._cookies.find(cookies, self._bound)
 
-    def candidates(self, affinity: bytes | None = None) -> Iterator[Candidate]:
+    def candidates(
+        self, affinity: bytes | None = None, source: str | None = None
+    ) -> Iterator[Candidate]:
         """
         Yield who can take a request: each member once, best first.
 
@@ -153,18 +192,22 @@ class Pool:
 
         Args:
             affinity: what affinity_in found.
+            source: the address that the request comes from, where that decides
+                (by_source).
         """
         if self._arranged != self.rests.version:
             self._arrange()
         first = None if affinity is None else self._reachable.get(affinity)
-        if self._resting:
+        if source is not None:
+            first = self._at_home(first, source)
+        elif self._resting:
             first = self._amid_rests(first)
         if first is None:
-            if not self._awake:
+            first = next(self._turns, None)
+            if first is None:
                 return
-            first = next(self._turns)
         yield first
-        yield from self._after(first)
+        yield from self._after(first, source)
 
     # How it went.
 
@@ -205,7 +248,9 @@ class Pool:
         """
         Note that all is well: a rest is over, on probation.
         """
-        self.rests.answered(candidate.target, self._seconds())
+        now = self._seconds()
+        if self.rests.answered(candidate.target, now):
+            candidate.place.fresh = now
 
     def ended_well(self, candidate: Candidate) -> None:
         """
@@ -215,25 +260,17 @@ class Pool:
 
     def _arrange(self) -> None:
         """
-        Lay out the turns of those that are well; where all rest, of all.
+        Lay out anew who is asked in which order.
         """
-        rests, out = self.rests, self.left_out()
-        self._arranged = rests.version
+        out = self.left_out()
         present = tuple(c for c in self.members if c not in out)
+        self._arranged = self.rests.version
         self._reachable = {c.cookie: c for c in present if self._sticky}
-        awake = [c for c in present if not rests.out(c.target)]
-        resting = [c for c in present if rests.out(c.target)] if awake else []
-        resting.sort(key=lambda candidate: rests[candidate.target].until)
-        self._awake = tuple(awake) or present
-        self._resting = tuple(resting)
-        self._due = rests[resting[0].target].until if resting else math.inf
-        groups: dict[Member, list[Candidate]] = {}
-        for candidate in self._awake:
-            groups.setdefault(candidate.member, []).append(candidate)
-        if groups:
-            shares = [(member.weight, group) for member, group in groups.items()]
-            self._turns = turns(shares, self._arrangements)
-            self._arrangements = (self._arrangements + 1) % MOST_SKIPPED
+        now, skip = self._seconds(), self._arrangements
+        self._order = order = arrange(present, self.rests, self.settings, now, skip)
+        self._turns, self._resting = order.turns, order.resting
+        if order.awake:
+            self._arrangements = (skip + 1) % MOST_SKIPPED
 
     def _amid_rests(self, bound: Candidate | None) -> Candidate | None:
         """
@@ -245,7 +282,7 @@ class Pool:
         if bound is not None and not rests.out(bound.target):
             return bound
         now = self._seconds()
-        if now < self._due:
+        if now < self._order.due:
             return None
         if bound is not None and rests.take_trial(bound.target, now, self._rule):
             return bound
@@ -253,17 +290,39 @@ class Pool:
         rests.take_trial(earliest.target, now, self._rule)
         return earliest
 
-    def _after(self, first: Candidate) -> Iterator[Candidate]:
+    def _at_home(self, bound: Candidate | None, source: str) -> Candidate | None:
+        """
+        Return who is first for a client that comes from *source*.
+
+        The one that it is bound to or belongs to, if that is well, or due: it is
+        those who belong to it that find out. Else the next best.
+        """
+        rests, order = self.rests, self._order
+        if order.homes is None or order.clients is None:
+            return None
+        for home in (bound, order.homes.first(source)):
+            if home is None:
+                continue
+            if not rests.out(home.target):
+                return home
+            if rests.take_trial(home.target, self._seconds(), self._rule):
+                return home
+        return order.clients.first(source)
+
+    def _after(self, first: Candidate, source: str | None) -> Iterator[Candidate]:
         """
         Yield everybody but *first*, as things stand now.
         """
         if self._arranged != self.rests.version:
             self._arrange()
-        awake = self._awake
-        if awake:
-            start = awake.index(next(self._turns))
+        order = self._order
+        awake = order.awake
+        if source is not None and order.clients is not None:
+            awake = tuple(order.clients.order(source))
+        elif awake:
+            start = awake.index(next(order.turns))
             awake = awake[start:] + awake[:start]
-        for candidate in awake + self._resting:
+        for candidate in awake + order.resting:
             if candidate is not first:
                 yield candidate
 
@@ -288,6 +347,14 @@ def build(
         old = None if before is None else before.get(pair)
         pools[pair] = Pool(config, pair, key=key, seconds=seconds, before=old)
     return pools
+
+
+def hand_over(before: Mapping[Pair, Pool], after: Mapping[Pair, Pool]) -> None:
+    """
+    Let *after* be asked from now on instead of *before*.
+    """
+    for pair, pool in after.items():
+        pool.take_over(before.get(pair))
 
 
 def _pairs(config: Config) -> Iterable[Pair]:

@@ -17,6 +17,7 @@ import attrs
 from appgw.config.model_backends import (
     DEFAULT_PROBE,
     WELL_KNOWN,
+    Algorithm,
     BackendSettings,
     ConnectionDraining,
     Member,
@@ -62,6 +63,7 @@ __all__ = [
     "ActionSet",
     "Admin",
     "Affinity",
+    "Algorithm",
     "BackendSettings",
     "Certificate",
     "ClientAuthConfiguration",

@@ -5,10 +5,13 @@ The model's part towards backends: pools, settings, pins, probes.
 from __future__ import annotations
 
 import datetime
+from typing import Literal
 
 import attrs
 
 from appgw.config.model_frontend import Protocol
+
+Algorithm = Literal["RoundRobin", "LeastConnections", "IpHash"]
 
 WELL_KNOWN = "well-known"
 """The reserved name among trusted_roots: the machine's own store of CAs."""
@@ -122,6 +125,8 @@ class BackendSettings:
         path: the path override, starts with a slash.
         probe: a probe's name; None: Azure's default probe.
         probe_enabled: members are probed at all.
+        load_distribution_algorithm: ARM loadDistributionAlgorithm.
+        slow_start: seconds until a member that is new has its whole share.
     """
 
     name: str
@@ -140,6 +145,8 @@ class BackendSettings:
     probe: str | None = None
     probe_enabled: bool = True
     connection_draining: ConnectionDraining = ConnectionDraining()
+    load_distribution_algorithm: Algorithm = "RoundRobin"
+    slow_start: float = 0.0
     outlier_detection: OutlierDetection = OutlierDetection()
 
 

@@ -120,6 +120,10 @@ _SETTINGS: Final = {
     "probe": Key(NAME),
     "probe_enabled": Key(FLAG),
     "connection_draining": Key(group(_DRAINING, plain(model.ConnectionDraining))),
+    "load_distribution_algorithm": Key(
+        text(scalars.one_of("RoundRobin", "LeastConnections", "IpHash"))
+    ),
+    "slow_start": Key(text(scalars.duration("0s", "1h"))),
     "outlier_detection": Key(group(_OUTLIERS, plain(model.OutlierDetection))),
 }
 _MATCH: Final = {

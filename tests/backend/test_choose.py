@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.backend.choose import schedule, turns
+from appgw.backend.choose import less_busy, schedule, turns
 
 WEIGHTS = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 GROUPS = st.lists(
@@ -112,3 +115,74 @@ class TurnsTests(SynchronousTestCase):
         for skip in range(20):
             rotation = turns(groups, skip)
             self.assertEqual(whole[skip:], [next(rotation) for _ in whole[skip:]])
+
+
+class LessBusyTests(SynchronousTestCase):
+    """
+    The less busy of two.
+    """
+
+    def setUp(self) -> None:
+        """
+        Begin with nobody busy, and chance naming the first.
+        """
+        self.loads = dict.fromkeys("abcd", 0.0)
+        self.chance = 0.0
+
+    def among(self, items: str) -> Iterator[str]:
+        """
+        Return who gets each request.
+        """
+        return less_busy(
+            turns([(1, list(items))]),
+            items,
+            self.loads.__getitem__,
+            lambda: self.chance,
+        )
+
+    def test_equals_take_turns(self) -> None:
+        """
+        Where nobody is busier than others, turns are what they were.
+        """
+        for self.chance in (0.0, 0.3, 0.6, 0.99):
+            self.assertEqual("abcdabcd", "".join(islice(self.among("abcd"), 8)))
+
+    def test_the_less_busy_gets_it(self) -> None:
+        """
+        Of whose turn it is and whom chance names, the less busy gets it.
+        """
+        self.loads.update(a=3.0, b=2.0, c=1.0, d=2.0)
+        chosen = self.among("abcd")
+        for self.chance, expected in ((0.6, "c"), (0.6, "c"), (0.0, "c"), (0.3, "d")):
+            self.assertEqual(expected, next(chosen))
+
+    def test_never_compared_with_itself(self) -> None:
+        """
+        Where chance names whose turn it is, it is compared with another one.
+        """
+        self.loads.update(a=1.0)
+        for self.chance in (0.0, 0.99):
+            self.assertEqual(["b", "b", "b"], list(islice(self.among("ab"), 3)))
+
+    def test_alone(self) -> None:
+        """
+        An only one gets everything, however busy.
+        """
+        self.loads.update(a=99.0)
+        self.assertEqual(["a"] * 3, list(islice(self.among("a"), 3)))
+
+    def test_spreads(self) -> None:
+        """
+        A slow one gets little more than it ends: with chance as it comes, the
+        requests under way never differ by much.
+        """
+        chance = random.Random(7)
+        chosen = less_busy(
+            turns([(1, list("abcd"))]), "abcd", self.loads.__getitem__, chance.random
+        )
+        for number in range(400):
+            self.loads[next(chosen)] += 1
+            # All but a end at once.
+            if number % 2:
+                self.loads.update(b=0.0, c=0.0, d=0.0)
+        self.assertLess(self.loads["a"], 6)

@@ -219,6 +219,24 @@ class LogTests(ConfigCase):
         self.only(text, "access_log.format")
 
 
+class AlgorithmTests(ConfigCase):
+    def test_words(self) -> None:
+        """
+        The algorithms are known by Azure's words, and no others.
+        """
+        for word in ("RoundRobin", "LeastConnections", "IpHash"):
+            key = f"load_distribution_algorithm: {word}"
+            config = self.sound(
+                self.text(backend_settings=f"orders: {{{PINNED}, {key}}}")
+            )
+            settings = config.backend_settings["orders"]
+            self.assertEqual(word, settings.load_distribution_algorithm)
+        key = "load_distribution_algorithm: Random"
+        text = self.text(backend_settings=f"orders: {{{PINNED}, {key}}}  # here")
+        key = "backend_settings.orders.load_distribution_algorithm"
+        self.assertIn("IpHash", self.only(text, key).expected)
+
+
 class OutlierTests(ConfigCase):
     def outliers(self, keys: str) -> str:
         """
