@@ -4,10 +4,11 @@ How an exchange comes by a connection to a backend.
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from appgw.backend.candidate import Candidate
-from appgw.backend.connections import TooManyConnections
+from appgw.backend.kept import TooManyConnections, Waiter
 from appgw.backend.place import Place
 from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream
@@ -30,13 +31,14 @@ class Connecting(Life):
         outcome: what is known of it so far.
     """
 
-    __slots__ = ("_counted", "_means", "outcome", "pool", "request")
+    __slots__ = ("_counted", "_means", "_waiter", "outcome", "pool", "request")
 
     request: Request
     pool: Pool
     outcome: Outcome
     _means: Means
     _counted: Place | None
+    _waiter: Waiter | None
 
     def _source(self) -> str:
         """
@@ -72,23 +74,56 @@ class Connecting(Life):
         """
         Open a connection; why not, if none came about.
         """
+        limit = self.pool.settings.max_connections
+        try:
+            attempt = self._means.connections.connect(candidate.target, limit)
+        except TooManyConnections:
+            return Refusal.BACKEND_FULL
+        return await self._came(attempt, candidate)
+
+    async def _waited(self, candidate: Candidate) -> Stream | Refusal:
+        """
+        Wait until a connection is free, or there is room for a new one; why not,
+        if there was none in time.
+        """
+        request, settings = self.request, self.pool.settings
+        fresh = not request.complete and request.head.method in IDEMPOTENT
+        try:
+            self._waiter = self._means.connections.wait(
+                candidate.target, settings, fresh
+            )
+        except TooManyConnections:
+            return Refusal.BACKEND_FULL
+        return await self._came(self._waiter.granted, candidate)
+
+    async def _came(
+        self, attempt: Deferred[Stream], candidate: Candidate
+    ) -> Stream | Refusal:
+        """
+        Wait for a connection that was asked for.
+        """
         means = self._means
         began = means.seconds()
         self.outcome.verdict = None
-        try:
-            attempt = means.connections.connect(candidate.target)
-        except TooManyConnections:
-            return Refusal.OVERLOADED
         self.request.pause()
         attempt.addBoth(self._connected)
         stream = await happening()
+        self._waiter = None
         if isinstance(stream, Stream):
             if means.revoked(self.pool, candidate, stream):
                 stream.abort()
                 return Refusal.PIN_REFUSED
-            self.outcome.connect_time = means.seconds() - began
+            if not stream.reused:
+                self.outcome.connect_time = means.seconds() - began
             return stream
         return why_not(stream, self.outcome, self.pool, means)
+
+    def _leave(self) -> None:
+        """
+        Want no connection any more.
+        """
+        if self._waiter is not None:
+            self._waiter.withdraw()
 
     def _connected(self, outcome: Stream | Failure) -> None:
         if self._life is not None:

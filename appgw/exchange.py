@@ -18,10 +18,12 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from twisted.logger import Logger
 
+from appgw.backend.candidate import Candidate
 from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream, StreamLost
 from appgw.connecting import Connecting
@@ -83,7 +85,7 @@ class Exchange(Connecting):
         self.decision = decision
         self.pool = pool
         self._means = means
-        self._counted = self._stream = None
+        self._counted = self._waiter = self._stream = None
         self._affinity: bytes | None = None
         self._body = b""
         self._sent = self._excused = False
@@ -108,17 +110,9 @@ class Exchange(Connecting):
         """
         Try the candidates in turn until one has been sent the request.
         """
-        request = self.request
-        request.read(self)
-        if request.refusal is not None:
-            raise Refused(request.refusal)
         pool, outcome = self.pool, self.outcome
-        if pool.settings.cookie_based_affinity:
-            cookies = values_of(request.head.headers, b"cookie")
-            self._affinity = pool.affinity_in(cookies)
-        source = self._source() if pool.by_source else None
         refusal = blamed = verdict = None
-        for candidate in pool.candidates(self._affinity, source):
+        for candidate in self._candidates():
             outcome.candidate = candidate
             if pool.counts:
                 self._count(candidate)
@@ -132,7 +126,34 @@ class Exchange(Connecting):
             if refusal is None or WEIGHT[opened] > WEIGHT[refusal]:
                 refusal, blamed, verdict = opened, candidate, outcome.verdict
         outcome.candidate, outcome.verdict = blamed, verdict
-        raise Refused(refusal or Refusal.NO_MEMBER)
+        if blamed is None or refusal is not Refusal.BACKEND_FULL:
+            raise Refused(refusal or Refusal.NO_MEMBER)
+        await self._in_line(blamed)
+
+    def _candidates(self) -> Iterator[Candidate]:
+        """
+        Ask who can take the request, unless it is refused already.
+        """
+        request, pool = self.request, self.pool
+        request.read(self)
+        if request.refusal is not None:
+            raise Refused(request.refusal)
+        if pool.settings.cookie_based_affinity:
+            cookies = values_of(request.head.headers, b"cookie")
+            self._affinity = pool.affinity_in(cookies)
+        source = self._source() if pool.by_source else None
+        return pool.candidates(self._affinity, source)
+
+    async def _in_line(self, candidate: Candidate) -> None:
+        """
+        Send the request to a backend that is full as soon as it is not.
+        """
+        if self.pool.counts:
+            self._count(candidate)
+        while isinstance(stream := await self._waited(candidate), Stream):
+            if await self._carried(stream):
+                return
+        raise Refused(stream)
 
     async def _carried(self, stream: Stream) -> bool:
         """
@@ -303,6 +324,7 @@ class Exchange(Connecting):
         The client is gone, or its body will never end.
         """
         self._throw(Refused(refusal))
+        self._leave()
 
     def sweep(self, now: float) -> None:
         """

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from appgw.backend.candidate import Candidate
 from appgw.backend.diagnosis import OUR_OWN
+from appgw.backend.kept import WaitedTooLong
 from appgw.backend.pool import Pool
 from appgw.backend.trust import PinRefused
 from appgw.means import Means
@@ -33,6 +34,8 @@ def why_not(failure: Failure, outcome: Outcome, pool: Pool, means: Means) -> Ref
     note it against the candidate.
     """
     error, candidate = failure.value, outcome.candidate
+    if isinstance(error, WaitedTooLong):
+        return Refusal.WAITED_TOO_LONG
     if getattr(error, "osError", None) in OUR_OWN or candidate is None:
         _log.warn("No connection to anybody: {error}", error=error)
         return Refusal.OVERLOADED

@@ -45,6 +45,7 @@ WEIGHT: Final = {
     Refusal.NO_MEMBER: 0,
     Refusal.PIN_REFUSED: 1,
     Refusal.OVERLOADED: 2,
+    Refusal.BACKEND_FULL: 3,
 }
 """
 Of several reasons for having no connection, the one that says most: a member

@@ -262,7 +262,6 @@ class Gateway(Reloadable):
             stopped.callback(None)
 
     async def _turns_until(self, done: Callable[[], bool]) -> None:
-        # What was cut is gone a turn of the reactor later.
         for _ in range(_TURNS):
             await deferLater(self._reactor, 0)
             if done():

@@ -149,6 +149,7 @@ class Watch:
         counters.client_connections = sum(1 for _ in self._ports.channels())
         counters.client_connections_accepted = self._ports.accepted
         counters.backend_connections = len(list(self._connections.streams()))
+        counters.backend_requests_waiting = self._connections.waiting()
         counters.backend_connections_made = attempts.made
         counters.backend_connections_failed = attempts.failed
         counters.backend_seconds_connecting = attempts.seconds

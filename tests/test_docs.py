@@ -14,11 +14,13 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from appgw import Gateway
 from appgw.access_format import JsonLines
 from appgw.backend.health import Health, State, after_failure, after_success
-from appgw.config.model import Config, OutlierDetection
+from appgw.config.model import BackendSettings, Config, OutlierDetection
 from appgw.refusal import Refusal
 from tests.outcomes import CANDIDATE, make_outcome
 
 ROOT = Path(__file__).parents[1]
+EMPTY = Config(listeners={}, rules={})
+UNITS = {"s": 1, "GiB": 1 << 30}
 
 
 def document(name: str) -> str:
@@ -78,6 +80,20 @@ class OperatingTests(SynchronousTestCase):
         for _, value, where in found:
             [dotted] = names(where)
             self.assertEqual(float(value.split()[0]), constant(dotted), dotted)
+
+    def test_keys(self) -> None:
+        """
+        Each that is a key has the default that the configuration gives it.
+        """
+        text = section(document("operating.md"), "Time-outs and limits")
+        found = [row for row in rows(text) if len(row) == 3 and "the key" in row[2]]
+        self.assertGreater(len(found), 3)
+        settings = BackendSettings(name="web", protocol="http", port=80)
+        for _, value, where in found:
+            [key] = names(where)
+            number, unit = [*value.split(), "s"][:2]
+            default = getattr(settings, key, None) or getattr(EMPTY, key)
+            self.assertEqual(float(number) * UNITS[unit], default, key)
 
     def test_rests(self) -> None:
         """
@@ -141,7 +157,7 @@ class OperatingTests(SynchronousTestCase):
         """
         Each metric exists under this name, with these labels.
         """
-        gateway = Gateway(Config(listeners={}, rules={}), reactor)
+        gateway = Gateway(EMPTY, reactor)
         counters = gateway.counters
         counters.count(make_outcome(refusal=Refusal.LOOP))
         counters.pin_refused("orders", "orders-https", CANDIDATE, "not-pinned")

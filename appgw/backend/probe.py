@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appgw.backend import diagnosis
-from appgw.backend.connections import Connections, Kept
+from appgw.backend.connections import Connections
+from appgw.backend.kept import Kept
 from appgw.backend.question import Question
 from appgw.backend.stream import Stream, StreamLost
 from appgw.backend.trust import PinRefused
@@ -149,7 +150,7 @@ class Attempt:
         """
         self._kept = kept = self._connections.apart(self._question.target)
         opened = self._event()
-        kept.connect().addCallbacks(self._go_on, self._not_opened)
+        kept.dial().addCallbacks(self._go_on, self._not_opened)
         stream: Stream = await opened
         self._stream = stream
         return stream

@@ -127,6 +127,9 @@ class BackendSettings:
         probe_enabled: members are probed at all.
         load_distribution_algorithm: ARM loadDistributionAlgorithm.
         slow_start: seconds until a member that is new has its whole share.
+        max_connections: to each backend, idle ones included.
+        max_pending_requests: that may wait for one of them, for each backend.
+        pending_timeout: seconds that they wait at most.
     """
 
     name: str
@@ -148,6 +151,9 @@ class BackendSettings:
     load_distribution_algorithm: Algorithm = "RoundRobin"
     slow_start: float = 0.0
     outlier_detection: OutlierDetection = OutlierDetection()
+    max_connections: int = 1024
+    max_pending_requests: int = 0
+    pending_timeout: float = 5.0
 
 
 @attrs.frozen(kw_only=True)

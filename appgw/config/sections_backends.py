@@ -125,6 +125,9 @@ _SETTINGS: Final = {
     ),
     "slow_start": Key(text(scalars.duration("0s", "1h"))),
     "outlier_detection": Key(group(_OUTLIERS, plain(model.OutlierDetection))),
+    "max_connections": Key(text(scalars.whole(1, 65535))),
+    "max_pending_requests": Key(text(scalars.whole(0, 65535))),
+    "pending_timeout": Key(text(scalars.duration("100ms", "1h"))),
 }
 _MATCH: Final = {
     "status_codes": Key(listing(text(scalars.status_range))),

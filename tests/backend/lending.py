@@ -10,7 +10,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from appgw.backend.connections import Connections, Kept
+from appgw.backend.connections import Connections
+from appgw.backend.kept import Kept
 from appgw.backend.stream import Stream, StreamLost
 from appgw.backend.target import Target
 from appgw.message import ResponseHead
@@ -116,7 +117,7 @@ class LoopbackTests(TestCase):
         """
         Return a stream that has carried a request and was given back.
         """
-        stream = await self.connections.connect(target or self.target)
+        stream = await self.connections.connect(target or self.target, 99)
         user = User()
         get(stream, user)
         await user.ended

@@ -6,7 +6,7 @@ import attrs
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.backend.connections import CertificateWanted, PinnedTerms
+from appgw.backend.kept import CertificateWanted, PinnedTerms
 from appgw.backend.target import Target
 from appgw.backend.targets import target_for
 from appgw.backend.trust import PinnedClientTLSOptions

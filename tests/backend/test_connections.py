@@ -3,8 +3,8 @@ from __future__ import annotations
 import attrs
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 
-from appgw.backend import connections
-from appgw.backend.connections import TooManyConnections
+from appgw.backend import kept
+from appgw.backend.kept import TooManyConnections
 from appgw.backend.trust import PinRefused
 from appgw.testing import server_context
 from tests.backend.lending import LEAF, STRANGER, LoopbackTests, User, get, turns
@@ -19,7 +19,7 @@ class ConnectionsTests(LoopbackTests):
         self.assertIsNone(self.connections.idle(self.target))
         streams = []
         for _ in range(3):
-            stream = await self.connections.connect(self.target)
+            stream = await self.connections.connect(self.target, 99)
             self.assertFalse(stream.reused)
             user = User()
             get(stream, user)
@@ -63,7 +63,7 @@ class ConnectionsTests(LoopbackTests):
         """
         stranger = Backend(self, server_context(STRANGER))
         with self.assertRaises(PinRefused):
-            await self.connections.connect(self.to(stranger))
+            await self.connections.connect(self.to(stranger), 99)
         self.assertEqual([], stranger.received)
         self.assertFalse(self.connections.busy())
         attempts = self.connections.attempts
@@ -75,7 +75,7 @@ class ConnectionsTests(LoopbackTests):
         """
         closed = attrs.evolve(self.target, address="127.0.0.3")
         with self.assertRaises(ConnectError):
-            await self.connections.connect(closed)
+            await self.connections.connect(closed, 99)
         self.assertFalse(self.connections.busy())
         self.assertEqual(1, self.connections.attempts.failed)
 
@@ -83,24 +83,37 @@ class ConnectionsTests(LoopbackTests):
         """
         Attempts count towards the limit of connections, and lost ones do not.
         """
-        self.patch(connections, "MAX_CONNECTIONS", 2)
-        first = self.connections.connect(self.target)
-        second = self.connections.connect(self.target)
+        first = self.connections.connect(self.target, 2)
+        second = self.connections.connect(self.target, 2)
         with self.assertRaises(TooManyConnections):
-            self.connections.connect(self.target)
+            self.connections.connect(self.target, 2)
         (await first).abort()
         with self.assertRaises(ConnectError):
             other = attrs.evolve(self.target, address="127.0.0.3")
-            await self.connections.connect(other)
+            await self.connections.connect(other, 2)
         await second
-        self.assertIsNotNone(await self.connections.connect(self.target))
+        self.assertIsNotNone(await self.connections.connect(self.target, 2))
+
+    async def test_idle_ones_make_room(self) -> None:
+        """
+        At the limit, an idle connection is closed for a new one that is needed,
+        the one that has been idle for longest; busy ones are not.
+        """
+        streams = [await self.connections.connect(self.target, 2) for _ in range(2)]
+        for stream in streams:
+            self.kept().put_back(stream)
+        fresh = await self.connections.connect(self.target, 2)
+        self.assertEqual({streams[1], fresh}, self.kept().all)
+        self.assertIs(streams[1], self.connections.idle(self.target))
+        with self.assertRaises(TooManyConnections):
+            self.connections.connect(self.target, 2)
 
     async def test_most_idle(self) -> None:
         """
         Beyond the limit of idle connections, what is given back is closed.
         """
-        self.patch(connections, "MAX_IDLE", 1)
-        streams = [await self.connections.connect(self.target) for _ in range(3)]
+        self.patch(kept, "MAX_IDLE", 1)
+        streams = [await self.connections.connect(self.target, 99) for _ in range(3)]
         for stream in streams:
             self.kept().put_back(stream)
         self.assertEqual([streams[0]], list(self.kept().idle))
@@ -112,7 +125,7 @@ class ConnectionsTests(LoopbackTests):
         """
         What its backend keeps for no time is closed at once.
         """
-        stream = await self.connections.connect(self.target)
+        stream = await self.connections.connect(self.target, 99)
         self.kept().put_back(stream, 0.0)
         await self.backend.ended(1)
 
@@ -162,7 +175,7 @@ class ConnectionsTests(LoopbackTests):
         """
         A connection that is lent out is nobody's to sweep.
         """
-        stream = await self.connections.connect(self.target)
+        stream = await self.connections.connect(self.target, 99)
         self.connections.sweep(self.seconds.now + 10_000.0)
         user = User()
         get(stream, user)
@@ -175,7 +188,7 @@ class ConnectionsTests(LoopbackTests):
         What is not retained is closed where it is idle, kept by nobody where
         it is lent, and forgotten in the end.
         """
-        lent = await self.connections.connect(self.target)
+        lent = await self.connections.connect(self.target, 99)
         await self.asked()
         self.connections.retain(set())
         self.assertIsNone(self.connections.idle(self.target))
@@ -201,10 +214,10 @@ class ConnectionsTests(LoopbackTests):
         Closing ends connections and attempts alike.
         """
         await self.asked()
-        lent = await self.connections.connect(self.target)
+        lent = await self.connections.connect(self.target, 99)
         user = User()
         get(lent, user)
-        attempt = self.connections.connect(self.target)
+        attempt = self.connections.connect(self.target, 99)
         self.connections.close()
         with self.assertRaises(ConnectingCancelledError):
             await attempt

@@ -16,7 +16,7 @@ class StreamTests(LoopbackTests):
         """
         Return what goes out for a request.
         """
-        stream = await self.connections.connect(self.target)
+        stream = await self.connections.connect(self.target, 99)
         stream.send(User(), method, b"/", HOST, *args, **more)
         while not self.backend.received:
             await turns(1)
@@ -62,7 +62,7 @@ class StreamTests(LoopbackTests):
         """
         A connection whose request was not sent whole is not used again.
         """
-        stream = await self.connections.connect(self.target)
+        stream = await self.connections.connect(self.target, 99)
         user = User()
         stream.send(user, b"PUT", b"/", HOST, 4, b"", False)
         await user.ended
@@ -77,7 +77,7 @@ class StreamTests(LoopbackTests):
         backend does not read on.
         """
         self.patch(Recording, "dataReceived", _reads_once)
-        stream = await self.connections.connect(self.target)
+        stream = await self.connections.connect(self.target, 99)
         user = User()
         size = 30_000_000
         stream.send(user, b"PUT", b"/", HOST, size, bytes(size), True)
@@ -93,7 +93,7 @@ class StreamTests(LoopbackTests):
         """
         A connection that was paused when its answer ended reads the next one.
         """
-        stream = await self.connections.connect(self.target)
+        stream = await self.connections.connect(self.target, 99)
         for _ in range(2):
             user = User()
             get(stream, user)
@@ -112,7 +112,7 @@ class StreamTests(LoopbackTests):
         self.patch(Recording, "dataReceived", _drops)
         for sent, untouched in ((b"", True), (b"HTTP/1.1 2", False)):
             _SAID[:] = [sent]
-            stream = await self.connections.connect(self.target)
+            stream = await self.connections.connect(self.target, 99)
             user = User()
             get(stream, user)
             await user.ended
@@ -127,7 +127,7 @@ class StreamTests(LoopbackTests):
         """
         self.patch(Recording, "dataReceived", _drops)
         _SAID[:] = [b"what?\r\n\r\n"]
-        stream = await self.connections.connect(self.target)
+        stream = await self.connections.connect(self.target, 99)
         user = User()
         get(stream, user)
         await user.ended

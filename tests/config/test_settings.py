@@ -237,6 +237,32 @@ class AlgorithmTests(ConfigCase):
         self.assertIn("IpHash", self.only(text, key).expected)
 
 
+class LimitTests(ConfigCase):
+    def test_read(self) -> None:
+        """
+        The limits of connections and of those who wait are read.
+        """
+        keys = "max_connections: 7, max_pending_requests: 0, pending_timeout: 250ms"
+        text = self.text(backend_settings=f"orders: {{{PINNED}, {keys}}}")
+        settings = self.sound(text).backend_settings["orders"]
+        found = settings.max_connections, settings.max_pending_requests
+        self.assertEqual((7, 0, 0.25), (*found, settings.pending_timeout))
+
+    def test_bounds(self) -> None:
+        """
+        No connection at all, and no time at all, are errors.
+        """
+        for keys in (
+            "max_connections: 0",
+            "max_connections: 65536",
+            "max_pending_requests: -1",
+            "pending_timeout: 0s",
+            "slow_start: 2h",
+        ):
+            text = self.text(backend_settings=f"orders: {{{PINNED}, {keys}}}  # here")
+            self.only(text, "backend_settings.orders." + keys.split(":")[0])
+
+
 class OutlierTests(ConfigCase):
     def outliers(self, keys: str) -> str:
         """

@@ -25,7 +25,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from appgw import service
-from appgw.backend import connections
+from appgw.backend import kept
 from appgw.config import model
 from appgw.endpoints import ClientEndpoint
 from appgw.record import Outcome
@@ -277,7 +277,7 @@ class JourneyTests(TestCase):
         Give connections to backends less time: ``connect_timeout`` and others.
         """
         hasty = functools.partial(ClientEndpoint, **seconds)
-        self.patch(connections, "ClientEndpoint", hasty)
+        self.patch(kept, "ClientEndpoint", hasty)
 
     async def client(
         self,

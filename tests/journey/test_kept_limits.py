@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from appgw.backend import connections
+from appgw.backend import kept
 from appgw.refusal import Refusal
 from tests.journey.kit import GET, OK, JourneyTests, both, turn
 from tests.journey.wire import Conversation
@@ -17,11 +17,8 @@ class LimitTests(JourneyTests):
         """
         64 idle connections are kept, and no more than the limit are made.
         """
-        self.assertEqual(
-            (64, 1024), (connections.MAX_IDLE, connections.MAX_CONNECTIONS)
-        )
-        self.patch(connections, "MAX_IDLE", 2)
-        self.patch(connections, "MAX_CONNECTIONS", 5)
+        self.assertEqual(64, kept.MAX_IDLE)
+        self.patch(kept, "MAX_IDLE", 2)
         all_here: Deferred[None] = Deferred()
 
         async def script(conversation: Conversation) -> None:
@@ -32,7 +29,7 @@ class LimitTests(JourneyTests):
             conversation.write(OK)
 
         backend = self.backend(script)
-        self.before(backend)
+        self.before(backend, max_connections=5)
         clients = [await self.client() for _ in range(5)]
         for client in clients:
             client.write(GET)
@@ -44,18 +41,20 @@ class LimitTests(JourneyTests):
         all_here.callback(None)
         answers = await both(*(client.answer() for client in clients))
         self.assertEqual([200] * 5, [answer.status for answer in answers])
-        (kept,) = self.gateway._connections.kept.values()
-        self.assertEqual(2, len(kept.idle))
-        while len(kept.all) > 2:
+        (there,) = self.gateway._connections.kept.values()
+        self.assertEqual(2, len(there.idle))
+        while len(there.all) > 2:
             await turn()
         outcomes = await self.recorded(6)
-        self.assertIs(Refusal.OVERLOADED, outcomes[0].refusal)
+        self.assertIs(Refusal.BACKEND_FULL, outcomes[0].refusal)
+        self.assertEqual("ERRORINFO_UPSTREAM_FULL", self.lines()[0]["error_info"])
+        self.assertEqual(1, self.count("appgw_refusals_total", reason="backend_full"))
+        self.assertEqual(1, self.messages().count("all of 5 connections are in use"))
 
     async def test_full_or_dead(self) -> None:
         """
         Where one member is full and others are dead, the site is busy: 503.
         """
-        self.patch(connections, "MAX_CONNECTIONS", 1)
 
         async def script(conversation: Conversation) -> None:
             await conversation.request()
@@ -63,7 +62,7 @@ class LimitTests(JourneyTests):
 
         backend = self.backend(script)
         dead = self.dead()
-        self.serve(self.config(dead, backend, dead))
+        self.serve(self.config(dead, backend, dead, max_connections=1))
         first = await self.client()
         first.write(GET)
         while not backend.seen:
