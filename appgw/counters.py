@@ -24,6 +24,7 @@ REASON = ("reason",)
 MEMBER_LABELS = ("pool", "setting", "member")
 PIN_LABELS = (*MEMBER_LABELS, "reason")
 HEALTH_LABELS = ("pool", "setting")
+RETRY_LABELS = ("pool", "setting", "outcome")
 CLASSES = ("none", *(f"{hundred}xx" for hundred in range(1, 10)))
 
 REMEMBERED = 8192
@@ -102,11 +103,13 @@ class Counters(Collector):
         self.backend_connections_failed = 0
         self.backend_seconds_connecting = 0.0
         self._rows: dict[tuple[str, ...], tuple[Tally, ...]] = {}
+        self._by_pair: dict[tuple[str, str], list[tuple[Tally, ...]]] = {}
         self._known: dict[tuple[Way | str, Candidate | None], tuple[Tally, ...]] = {}
         self._refusals: Counter[Refusal] = Counter()
         self._pin_refusals: Counter[tuple[str, ...]] = Counter()
         self._proxy_refusals: Counter[str] = Counter()
         self._ejections: Counter[tuple[str, ...]] = Counter()
+        self._retries: Counter[tuple[str, ...]] = Counter()
         self.refresh: Callable[[], None] = lambda: None
         self.health: Callable[[], Iterable[HealthRow]] = lambda: ()
         self._watched: list[tuple[str, str, Callable[[], float]]] = []
@@ -129,6 +132,13 @@ class Counters(Collector):
         tally.waited += outcome.server_time
         if outcome.refusal is not None:
             self._refusals[outcome.refusal] += 1
+
+    def requests(self, pool: str, setting: str) -> int:
+        """
+        Return how many requests to a pool under a setting have ended.
+        """
+        rows = self._by_pair.get((pool, setting), ())
+        return sum(tally.seen for row in rows for tally in row)
 
     def pin_refused(
         self, pool: str, setting: str, candidate: Candidate, reason: str
@@ -162,6 +172,12 @@ class Counters(Collector):
         """
         self._ejections[pool, setting, member_name(candidate)] += 1
 
+    def retried(self, pool: str, setting: str, made: bool) -> None:
+        """
+        Count a second attempt that was made, or was not as too many were.
+        """
+        self._retries[pool, setting, "made" if made else "denied"] += 1
+
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """
         Show under ``appgw_NAME`` what *read* returns at each scrape.
@@ -182,6 +198,7 @@ class Counters(Collector):
         row = self._rows.get(names)
         if row is None:
             row = self._rows[names] = tuple(Tally() for _ in CLASSES)
+            self._by_pair.setdefault((names[2], names[3]), []).append(row)
         self._known[key, candidate] = row
         return row
 
@@ -224,6 +241,12 @@ class Counters(Collector):
                 "Rests of backends that failed.",
                 MEMBER_LABELS,
                 self._ejections,
+            ),
+            (
+                "retries",
+                "Second attempts to have a request answered.",
+                RETRY_LABELS,
+                self._retries,
             ),
         ):
             family = CounterMetricFamily(f"appgw_{name}", documentation, labels=labels)

@@ -12,8 +12,9 @@ Rules:
 2. A kept connection that the backend closed as the request went out costs
    a request that may be repeated (RFC 9110, 9.2.2) nothing. No other request
    is ever sent twice.
-3. Whatever is doubtful about an answer ends the backend's connection.
-4. Every exchange is recorded once, in a ``finally``.
+3. Both only within the pool's budget of second attempts.
+4. Whatever is doubtful about an answer ends the backend's connection.
+5. Every exchange is recorded once, in a ``finally``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from appgw.backend.candidate import Candidate
 from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream, StreamLost
 from appgw.connecting import Connecting
-from appgw.faults import answered, ended
+from appgw.faults import note_answer, note_end, tried_again
 from appgw.life import happening
 from appgw.listen.request import Request
 from appgw.means import (
@@ -112,7 +113,10 @@ class Exchange(Connecting):
         """
         pool, outcome = self.pool, self.outcome
         refusal = blamed = verdict = None
+        again = False
         for candidate in self._candidates():
+            if again and not tried_again(pool, self._means):
+                break
             outcome.candidate = candidate
             if pool.counts:
                 self._count(candidate)
@@ -125,6 +129,8 @@ class Exchange(Connecting):
                 return
             if refusal is None or WEIGHT[opened] > WEIGHT[refusal]:
                 refusal, blamed, verdict = opened, candidate, outcome.verdict
+            # One that is full was not even asked.
+            again = opened is not Refusal.BACKEND_FULL
         outcome.candidate, outcome.verdict = blamed, verdict
         if blamed is None or refusal is not Refusal.BACKEND_FULL:
             raise Refused(refusal or Refusal.NO_MEMBER)
@@ -169,11 +175,13 @@ class Exchange(Connecting):
             head, body, ended = await happening()
         except StreamLost as lost:
             self._stream = None
-            if lost.unsent or (lost.untouched and repeatable):
+            if lost.unsent or (
+                repeatable and lost.untouched and tried_again(self.pool, self._means)
+            ):
                 return False
             raise Refused(WHY_LOST[lost.untouched]) from lost
         if self.pool.rests or self.pool.failing:
-            answered(self.pool, self.outcome, head.status, self._asked, self._means)
+            note_answer(self.pool, self.outcome, head.status, self._asked, self._means)
         self._respond(stream, head, body, ended)
         if not ended:
             await self._stream_answer(stream)
@@ -294,7 +302,7 @@ class Exchange(Connecting):
             self._count(None)
         if self.pool.rests or outcome.refusal is not None:
             fair = self._sent and not self._excused
-            ended(self.pool, outcome, self._asked if fair else None, self._means)
+            note_end(self.pool, outcome, self._asked if fair else None, self._means)
         self._means.record(outcome)
 
     # Events from the client's side.

@@ -9,6 +9,7 @@ from typing import Final
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from appgw.backend.budget import PERIOD
 from appgw.backend.candidate import Candidate
 from appgw.backend.diagnosis import OUR_OWN
 from appgw.backend.kept import WaitedTooLong
@@ -40,10 +41,10 @@ def why_not(failure: Failure, outcome: Outcome, pool: Pool, means: Means) -> Ref
         _log.warn("No connection to anybody: {error}", error=error)
         return Refusal.OVERLOADED
     if pool.refused(candidate):
-        means.ejected(*pool.pair, candidate)
+        means.counters.ejected(*pool.pair, candidate)
     if isinstance(error, PinRefused):
         outcome.verdict = error.verdict
-        means.pin_refused(*pool.pair, candidate, error.verdict.reason)
+        means.counters.pin_refused(*pool.pair, candidate, error.verdict.reason)
         _log.warn("{refusal}", refusal=str(error))
         return Refusal.PIN_REFUSED
     _log.info(
@@ -54,7 +55,24 @@ def why_not(failure: Failure, outcome: Outcome, pool: Pool, means: Means) -> Ref
     return Refusal.NO_MEMBER
 
 
-def answered(
+def tried_again(pool: Pool, means: Means) -> bool:
+    """
+    Tell whether the pool's budget allows for another attempt, and note it.
+    """
+    counters = means.counters
+    made = pool.budget.spend(counters.requests(*pool.pair), means.seconds())
+    counters.retried(*pool.pair, made)
+    if pool.budget.denied == 1 and not made:
+        _log.warn(
+            "Pool {pool}: no more second attempts for up to {seconds:g} s, as many"
+            " requests have needed one",
+            pool=pool.pair[0],
+            seconds=PERIOD,
+        )
+    return made
+
+
+def note_answer(
     pool: Pool, outcome: Outcome, status: int, sent: float, means: Means
 ) -> None:
     """
@@ -69,7 +87,7 @@ def answered(
         _rests(pool, candidate, f"answered {status}", means)
 
 
-def ended(pool: Pool, outcome: Outcome, sent: float | None, means: Means) -> None:
+def note_end(pool: Pool, outcome: Outcome, sent: float | None, means: Means) -> None:
     """
     Note what the end of an exchange says about its backend.
 
@@ -88,7 +106,7 @@ def ended(pool: Pool, outcome: Outcome, sent: float | None, means: Means) -> Non
 
 def _rests(pool: Pool, candidate: Candidate, why: str, means: Means) -> None:
     rest = pool.rests[candidate.target]
-    means.ejected(*pool.pair, candidate)
+    means.counters.ejected(*pool.pair, candidate)
     _log.warn(
         "{label} in pool {pool} rests for {seconds:g} s after {failures} failed"
         " requests in a row: the last one {why}",

@@ -16,6 +16,7 @@ from appgw.backend.connections import Connections
 from appgw.backend.pool import Pool
 from appgw.backend.stream import Stream
 from appgw.config.model import Network
+from appgw.counters import Counters
 from appgw.listen.answers import page
 from appgw.listen.request import Request, trailer_allowed
 from appgw.message import Headers, ResponseHead, value_of
@@ -82,8 +83,7 @@ class Means:
 
     Attributes:
         record: takes the outcome of each exchange.
-        pin_refused: told of each refusal: pool, setting, candidate, reason.
-        ejected: told of each rest that begins: pool, setting, candidate.
+        counters: told of what happens to backends besides.
         seconds, wall: monotonic seconds, and seconds since the epoch.
         date: the Date field's value, from seconds since the epoch.
         new_id: makes a trace id, 32 hexadecimal digits.
@@ -96,8 +96,7 @@ class Means:
 
     connections: Connections
     record: Callable[[Outcome], None]
-    pin_refused: Callable[[str, str, Candidate, str], None]
-    ejected: Callable[[str, str, Candidate], None]
+    counters: Counters
     seconds: Callable[[], float]
     wall: Callable[[], float]
     date: Callable[[float], bytes]

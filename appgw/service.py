@@ -100,8 +100,7 @@ class Gateway(Reloadable):
         self._means = Means(
             connections=self._connections,
             record=self._record,
-            pin_refused=self.counters.pin_refused,
-            ejected=self.counters.ejected,
+            counters=self.counters,
             seconds=self._seconds,
             wall=time.time,
             date=Today().at,

@@ -83,6 +83,7 @@ PURE = (
     "appgw.backend.diagnosis",
     "appgw.backend.affinity",
     "appgw.backend.choose",
+    "appgw.backend.budget",
     "appgw.backend.place",
     "appgw.backend.rendezvous",
     "appgw.backend.arrangement",

@@ -110,6 +110,21 @@ class CountersTests(SynchronousTestCase):
         ):
             self.assertEqual(1, self.value("requests_total", **(ROW | changes)))
 
+    def test_requests_of_a_pool(self) -> None:
+        """
+        All requests to a pool under a setting can be told, by whatever rule they
+        came and whatever became of them.
+        """
+        self.assertEqual(0, self.counters.requests("orders", "orders-https"))
+        self.count()
+        self.count(status=503)
+        self.count(route=make_route("other"))
+        self.count(candidate=None)
+        self.count(route=make_route(pool="web"))
+        self.count(route=None, candidate=None, status=404)
+        self.assertEqual(4, self.counters.requests("orders", "orders-https"))
+        self.assertEqual(1, self.counters.requests("web", "orders-https"))
+
     def test_requests_without_a_rule(self) -> None:
         """
         What met no rule is counted under its listener, and without one under none.

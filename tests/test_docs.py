@@ -13,6 +13,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from appgw import Gateway
 from appgw.access_format import JsonLines
+from appgw.backend.budget import SHARE
 from appgw.backend.health import Health, State, after_failure, after_success
 from appgw.config.model import BackendSettings, Config, OutlierDetection
 from appgw.refusal import Refusal
@@ -133,6 +134,18 @@ class OperatingTests(SynchronousTestCase):
             self.assertEqual(float(value), constant(dotted))
         self.assertEqual(0.1, constant("backend.checks.JITTER"))
 
+    def test_budget(self) -> None:
+        """
+        So has the budget of second attempts.
+        """
+        text = section(document("operating.md"), "Second attempts")
+        found = re.findall(r"(\d+)(?: s)? \(`([\w.]+)`\)", text)
+        self.assertEqual(len(found), 2)
+        for value, dotted in found:
+            self.assertEqual(float(value), constant(dotted))
+        self.assertIn("one more for every five requests", text)
+        self.assertEqual(5, 1 / SHARE)
+
     def test_access_log(self) -> None:
         """
         The table has every field of a line, and no other.
@@ -164,6 +177,7 @@ class OperatingTests(SynchronousTestCase):
         counters.health = lambda: [("orders", "orders-https", 1, 0)]
         counters.proxy_refused("late")
         counters.ejected("orders", "orders-https", CANDIDATE)
+        counters.retried("orders", "orders-https", made=True)
         shown = generate_latest(gateway.registry).decode()
         same: list[str] = []
         text = section(document("operating.md"), "Metrics")

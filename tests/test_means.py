@@ -23,8 +23,7 @@ class RefuseTests(SynchronousTestCase):
         means = Means(
             connections=nothing,
             record=nothing,
-            pin_refused=nothing,
-            ejected=nothing,
+            counters=nothing,
             seconds=float,
             wall=float,
             date=lambda _: b"today",

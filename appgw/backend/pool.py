@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from appgw.backend.affinity import CookieReader
 from appgw.backend.arrangement import arrange
+from appgw.backend.budget import Budget
 from appgw.backend.candidate import Candidate, Pair, Spot, candidate_for
 from appgw.backend.health import UNKNOWN, Health, left_out
 from appgw.backend.question import probe_for
@@ -40,6 +41,7 @@ class Pool:
         rests: what is held against whom; this pool's successor goes on with it.
         health: what probes have found out; so with this. After a change,
             ``arrange_anew``.
+        budget: of second attempts; so with this.
         failing: the statuses of answers that count as failures.
         by_source: candidates are chosen by where a request comes from.
         counts: requests under way have to be counted, by their candidates' places.
@@ -60,6 +62,7 @@ class Pool:
         self.probe = probe_for(config, self.settings)
         self.rests: Rests = Rests() if before is None else before.rests
         self.health: dict[Spot, Health] = {} if before is None else before.health
+        self.budget = Budget()
         self._config = config
         self._key = key
         self._seconds = seconds
@@ -80,8 +83,7 @@ class Pool:
         self._bound: dict[bytes, Candidate] = {}
         self._reachable: dict[bytes, Candidate] = {}
         # What _arrange works out, and the version of rests that it is true for.
-        self._arranged = -1
-        self._arrangements = 0
+        self._arranged, self._arrangements = -1, 0
         self._order = arrange((), self.rests, self.settings, 0.0, 0)
         self._turns, self._resting = self._order.turns, self._order.resting
         self.resolve({})
@@ -144,6 +146,7 @@ class Pool:
             # Names that had no time to get addresses are as old as the others.
             self._awaited = set(self.configured) - {e.member for e in self._endpoints}
             return
+        self.budget = before.budget
         places = {candidate.key: candidate.place for candidate in before.members}
         for candidate in self.members:
             candidate.place = places.get(candidate.key, candidate.place)
