@@ -338,8 +338,11 @@ class Exchange(Connecting):
         """
         End what the backend has kept waiting for too long.
         """
-        stream = self._stream
-        if stream is None:
+        stream, candidate = self._stream, self.outcome.candidate
+        if stream is None or candidate is None:
+            return
+        if now >= candidate.place.deadline(self.outcome.began):
+            self._throw(Refused(Refusal.DRAINED))
             return
         unsent = stream.transport.unsent()
         if unsent != self._unsent:

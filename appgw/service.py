@@ -261,6 +261,7 @@ class Gateway(Reloadable):
             stopped.callback(None)
 
     async def _turns_until(self, done: Callable[[], bool]) -> None:
+        # What was cut is gone a turn of the reactor later.
         for _ in range(_TURNS):
             await deferLater(self._reactor, 0)
             if done():
@@ -339,7 +340,8 @@ class Gateway(Reloadable):
         """
         Let go of connections to what is no member any more.
         """
-        members = [pool.sweep(self._seconds()) for pool in self._built.pools.values()]
+        now, pools = self._seconds(), self._built.pools.values()
+        members = [(pool.sweep(now), pool.members) for pool in pools]
         if members != self._members:
             self._members = members
             self.watch.follow()

@@ -126,9 +126,10 @@ class Watch:
         """
         Return every target that requests or probes have.
         """
-        members = [c for pool in self._pools().values() for c in pool.members]
+        pools = self._pools().values()
+        members = [c for pool in pools for c in pool.members]
         probed = {c.question.target for c in members if c.question is not None}
-        return probed | {c.target for c in members}
+        return probed | {c.target for pool in pools for c in pool.roster.reachable}
 
     def sweep(self, now: float) -> None:
         """

@@ -86,6 +86,7 @@ PURE = (
     "appgw.backend.budget",
     "appgw.backend.place",
     "appgw.backend.rendezvous",
+    "appgw.backend.roster",
     "appgw.backend.arrangement",
 )
 """

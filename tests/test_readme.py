@@ -239,8 +239,8 @@ class PageTests(SynchronousTestCase):
         What cannot be done yet is refused in the words that are shown.
         """
         path = Path(self.mktemp())
-        draining = "connection_draining: {enabled: true}, pins: ["
-        path.write_text(block("yaml").replace("pins: [", draining))
+        waf = "waf: true, priority: 10"
+        path.write_text(block("yaml").replace("priority: 10", waf))
         found = [str(one) for one in examine(str(path)).problems]
         shown = block("text").rstrip("\n").replace("gateway.yaml", str(path))
         self.assertIn(shown, found)

@@ -19,7 +19,6 @@ Pair = tuple[str, str]
 Key = tuple[str, str]
 """A member's address as configured, and the IP address and port that it has."""
 
-
 Spot = tuple[str, int | None, str]
 """
 What a candidate's health is kept by, over reloads: its member's address and own

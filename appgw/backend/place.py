@@ -19,15 +19,60 @@ STEPS: Final = 10
 @attrs.define(eq=False)
 class Place:
     """
-    An address and port of a member.
+    An address and port of a member. Moments are seconds of the pools' clock.
 
     Attributes:
         busy: requests under way, where they are counted.
-        fresh: when it was new, or came back, in seconds of the pools' clock.
+        fresh: when it was new, or came back.
+        since: when it began to drain; inf: it does not.
+        removed: it drains as it is no member any more, not as it is marked.
+        limit: seconds that requests may go on while it drains.
     """
 
     busy: int = 0
     fresh: float = -math.inf
+    since: float = math.inf
+    removed: bool = False
+    limit: float = math.inf
+
+    @property
+    def draining(self) -> bool:
+        """
+        Whether it gets no new clients.
+        """
+        return self.since < math.inf
+
+    def drain(self, now: float, limit: float, *, removed: bool) -> None:
+        """
+        Get no new clients from *now* on; who drains in this way already, goes on.
+
+        Args:
+            limit: seconds that requests may go on.
+            removed: it is no member any more.
+        """
+        if not self.draining or self.removed is not removed:
+            self.since, self.removed = now, removed
+        self.limit = limit
+
+    def stay(self, now: float) -> None:
+        """
+        Get new clients; if it has not until now, it is as good as new.
+        """
+        if self.draining:
+            self.fresh, self.since, self.removed = now, math.inf, False
+
+    def deadline(self, began: float) -> float:
+        """
+        Return when a request on it has to be over; inf where it does not drain.
+
+        Once it is removed, there is one moment for all. While it is marked, those
+        who are bound to it still come, and each request has its time.
+
+        Args:
+            began: when the request did.
+        """
+        since = self.since if self.removed else max(self.since, began)
+        return since + self.limit
 
 
 def step_of(fresh: float, now: float, slow_start: float) -> int:

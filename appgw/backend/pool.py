@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from appgw.backend.affinity import CookieReader
 from appgw.backend.arrangement import arrange
 from appgw.backend.budget import Budget
-from appgw.backend.candidate import Candidate, Pair, Spot, candidate_for
+from appgw.backend.candidate import Candidate, Pair, Spot
 from appgw.backend.health import UNKNOWN, Health, left_out
 from appgw.backend.question import probe_for
 from appgw.backend.rest import Rests, failing_statuses
+from appgw.backend.roster import Roster
 from appgw.backend.targets import Endpoint, endpoints_of, ip_literal
-from appgw.config.model import BackendSettings, Config, Destination, Member
+from appgw.config.model import BackendSettings, Config, Destination
 
 MOST_SKIPPED = 256
 """Turns that a new rotation leaves out at most; each takes a little time."""
@@ -36,7 +37,7 @@ class Pool:
         settings: how the pool is talked to.
         configured: its members as the configuration has them.
         names: the host names among these.
-        members: every candidate there is now, in the members' order.
+        roster: who belongs to it.
         probe: how members are probed; None: they are not.
         rests: what is held against whom; this pool's successor goes on with it.
         health: what probes have found out; so with this. After a change,
@@ -58,35 +59,36 @@ class Pool:
     ) -> None:
         self.pair = pair
         self.settings: BackendSettings = config.backend_settings[pair[1]]
-        self.members: tuple[Candidate, ...] = ()
+        self.roster = Roster(config, pair, key)
         self.probe = probe_for(config, self.settings)
         self.rests: Rests = Rests() if before is None else before.rests
         self.health: dict[Spot, Health] = {} if before is None else before.health
         self.budget = Budget()
-        self._config = config
-        self._key = key
         self._seconds = seconds
         self.configured = config.pools[pair[0]].members
         addresses = dict.fromkeys(member.address for member in self.configured)
         self.names = tuple(name for name in addresses if ip_literal(name) is None)
         self._rule = self.settings.outlier_detection
         self.failing = failing_statuses(self._rule)
-        self._in_force = False
-        self._awaited: set[Member] = set()
         algorithm = self.settings.load_distribution_algorithm
         self.by_source = algorithm == "IpHash"
         self.counts = algorithm == "LeastConnections"
         self._sticky = self.settings.cookie_based_affinity
         azure = config.affinity.compat == "azure"
         self._cookies = CookieReader(self.settings.affinity_cookie_name, azure=azure)
-        self._endpoints: dict[Endpoint, Candidate] = {}
-        self._bound: dict[bytes, Candidate] = {}
-        self._reachable: dict[bytes, Candidate] = {}
         # What _arrange works out, and the version of rests that it is true for.
         self._arranged, self._arrangements = -1, 0
+        self._bound: dict[bytes, Candidate] = {}
         self._order = arrange((), self.rests, self.settings, 0.0, 0)
-        self._turns, self._resting = self._order.turns, self._order.resting
+        self._turns = self._order.turns
         self.resolve({})
+
+    @property
+    def members(self) -> tuple[Candidate, ...]:
+        """
+        Every member's candidates there are now, in the members' order.
+        """
+        return self.roster.members
 
     def resolve(self, known: Mapping[str, Sequence[str]]) -> None:
         """
@@ -103,21 +105,10 @@ class Pool:
 
         Those that stay keep their Candidate.
         """
-        wanted = dict.fromkeys(endpoints)
-        if list(wanted) == list(self._endpoints):
-            return
-        before = self._endpoints
-        self._endpoints = {
-            endpoint: before.get(endpoint)
-            or candidate_for(self._config, self.pair, endpoint, self._key)
-            for endpoint in wanted
-        }
-        self.members = tuple(self._endpoints.values())
-        if self._in_force:
-            self._welcome(c for e, c in self._endpoints.items() if e not in before)
-        self._bound = {c.cookie: c for c in self.members if self._sticky}
-        self.rests.forget(self._seconds(), self._rule)
-        self.arrange_anew()
+        now = self._seconds()
+        if self.roster.update(endpoints, now):
+            self.rests.forget(now, self._rule)
+            self.arrange_anew()
 
     def arrange_anew(self) -> None:
         """
@@ -131,36 +122,29 @@ class Pool:
         """
         if self.probe is None or not self.health:
             return frozenset()
-        found = ((c, self.health.get(c.spot, UNKNOWN)) for c in self.members)
-        return left_out(found, self.probe.min_servers)
+        known = [(c, self.health.get(c.spot, UNKNOWN)) for c in self.members]
+        able = [pair for pair in known if not pair[0].member.draining]
+        draining = [pair for pair in known if pair[0].member.draining]
+        return left_out(able, self.probe.min_servers) | left_out(draining, 0)
 
     def take_over(self, before: Pool | None) -> None:
         """
         Be the pool that is asked, from now on.
 
         Args:
-            before: which was until now; None: there was none, and nobody is new.
+            before: which was until now; None: there was none.
         """
-        self._in_force = True
-        if before is None:
-            # Names that had no time to get addresses are as old as the others.
-            self._awaited = set(self.configured) - {e.member for e in self._endpoints}
-            return
-        self.budget = before.budget
-        places = {candidate.key: candidate.place for candidate in before.members}
-        for candidate in self.members:
-            candidate.place = places.get(candidate.key, candidate.place)
-        self._welcome(c for c in self.members if c.key not in places)
-
-    def _welcome(self, candidates: Iterable[Candidate]) -> None:
-        """
-        Let new ones begin slowly, but those that were only awaited.
-        """
-        for candidate in list(candidates):
-            if candidate.member not in self._awaited:
-                candidate.place.fresh = self._seconds()
-        self._awaited -= {candidate.member for candidate in self.members}
+        if before is not None:
+            self.budget = before.budget
+        roster = None if before is None else before.roster
+        self.roster.take_over(roster, self._seconds())
         self.arrange_anew()
+
+    def retire(self) -> None:
+        """
+        Be asked no more.
+        """
+        self.roster.retire(self._seconds())
 
     def sweep(self, now: float) -> tuple[Candidate, ...]:
         """
@@ -169,9 +153,9 @@ class Pool:
         Returns:
             Everybody that a request may be sent to.
         """
-        if now >= self._order.until:
+        if self.roster.sweep(now) or now >= self._order.until:
             self.arrange_anew()
-        return self.members
+        return self.roster.reachable
 
     def affinity_in(self, cookies: Iterable[bytes]) -> bytes | None:
         """
@@ -182,7 +166,7 @@ class Pool:
         """
         if not self._sticky:
             return None
-        return self._cookies.find(cookies, self._bound)
+        return self._cookies.find(cookies, self.roster.bound)
 
     def candidates(
         self, affinity: bytes | None = None, source: str | None = None
@@ -198,13 +182,12 @@ class Pool:
             source: the address that the request comes from, where that decides
                 (by_source).
         """
-        if self._arranged != self.rests.version:
+        rests = self.rests
+        if self._arranged != rests.version:
             self._arrange()
-        first = None if affinity is None else self._reachable.get(affinity)
-        if source is not None:
-            first = self._at_home(first, source)
-        elif self._resting:
-            first = self._amid_rests(first)
+        first = None if affinity is None else self._bound.get(affinity)
+        if rests or source is not None:
+            first = self._first(first, source)
         if first is None:
             first = next(self._turns, None)
             if first is None:
@@ -229,7 +212,7 @@ class Pool:
         """
         target, rests = candidate.target, self.rests
         out, percent = self.left_out(), self._rule.max_ejection_percent
-        able = [c for c in self.members if c not in out]
+        able = [c for c in self.roster.able if c not in out]
         others = sum(rests.out(c.target) for c in able if c.target != target)
         room = (others + 1) * 100 <= len(able) * percent
         return rests.failed(target, self._seconds(), sent, self._rule, room=room)
@@ -265,52 +248,64 @@ class Pool:
         """
         Lay out anew who is asked in which order.
         """
-        out = self.left_out()
-        present = tuple(c for c in self.members if c not in out)
+        out, roster = self.left_out(), self.roster
+        able = [c for c in roster.able if c not in out]
+        self._bound = {v: c for v, c in roster.bound.items() if c not in out}
         self._arranged = self.rests.version
-        self._reachable = {c.cookie: c for c in present if self._sticky}
         now, skip = self._seconds(), self._arrangements
-        self._order = order = arrange(present, self.rests, self.settings, now, skip)
-        self._turns, self._resting = order.turns, order.resting
+        self._order = order = arrange(able, self.rests, self.settings, now, skip)
+        self._turns = order.turns
         if order.awake:
             self._arrangements = (skip + 1) % MOST_SKIPPED
 
-    def _amid_rests(self, bound: Candidate | None) -> Candidate | None:
+    def _first(self, bound: Candidate | None, source: str | None) -> Candidate | None:
         """
-        Return who is first while somebody rests; None: whose turn it is.
+        Return who is first where more is known than whose turn it is; None: that.
 
-        The bound one if it is well, else one that is due, as its trial.
+        The one that the client is bound to, if it is well; else the one that its
+        address belongs to, or who is due, as its trial.
         """
-        rests = self.rests
-        if bound is not None and not rests.out(bound.target):
+        if self._stays(bound):
             return bound
+        order = self._order
+        if source is not None and order.homes is not None:
+            return self._at_home(order.homes.first(source), source)
         now = self._seconds()
-        if now < self._order.due:
+        if now < order.due:
             return None
-        if bound is not None and rests.take_trial(bound.target, now, self._rule):
-            return bound
-        earliest = self._resting[0]
-        rests.take_trial(earliest.target, now, self._rule)
-        return earliest
+        first = order.resting[0]
+        self.rests.take_trial(first.target, now, self._rule)
+        return first
 
-    def _at_home(self, bound: Candidate | None, source: str) -> Candidate | None:
+    def _at_home(self, home: Candidate, source: str) -> Candidate | None:
         """
-        Return who is first for a client that comes from *source*.
+        Return *home* if it is well, or due, as it is those who belong to it that
+        find out; else the next best for *source*.
+        """
+        clients = self._order.clients
+        return home if clients is None or self._takes(home) else clients.first(source)
 
-        The one that it is bound to or belongs to, if that is well, or due: it is
-        those who belong to it that find out. Else the next best.
+    def _stays(self, bound: Candidate | None) -> bool:
         """
-        rests, order = self.rests, self._order
-        if order.homes is None or order.clients is None:
-            return None
-        for home in (bound, order.homes.first(source)):
-            if home is None:
-                continue
-            if not rests.out(home.target):
-                return home
-            if rests.take_trial(home.target, self._seconds(), self._rule):
-                return home
-        return order.clients.first(source)
+        Tell whether a client goes to the one that it is bound to, if any.
+        """
+        if bound is None:
+            return False
+        if self._takes(bound):
+            return True
+        # Where all rest, none does; but who drains is not asked for as long as
+        # there is anybody else.
+        order = self._order
+        return not (order.resting or (bound.place.draining and order.awake))
+
+    def _takes(self, home: Candidate) -> bool:
+        """
+        Tell whether *home* can have its clients: it is well, or due.
+        """
+        target = home.target
+        if not self.rests.out(target):
+            return True
+        return self.rests.take_trial(target, self._seconds(), self._rule)
 
     def _after(self, first: Candidate, source: str | None) -> Iterator[Candidate]:
         """
@@ -358,6 +353,9 @@ def hand_over(before: Mapping[Pair, Pool], after: Mapping[Pair, Pool]) -> None:
     """
     for pair, pool in after.items():
         pool.take_over(before.get(pair))
+    for pair, pool in before.items():
+        if pair not in after:
+            pool.retire()
 
 
 def _pairs(config: Config) -> Iterable[Pair]:

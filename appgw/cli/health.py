@@ -25,7 +25,7 @@ NOT_ALL: Final = 1
 NO_ANSWER: Final = 2
 """What the command exits with."""
 
-_WORDS: Final = {"Up": "healthy", "Down": "unhealthy"}
+_WORDS: Final = {"Up": "healthy", "Down": "unhealthy", "Draining": "draining"}
 
 
 class AskError(Exception):
@@ -53,7 +53,7 @@ class Server:
         """
         Whether there is nothing to look after.
         """
-        return self.health == "Up" or not self.probed
+        return self.health in ("Up", "Draining") or not self.probed
 
 
 @click.command()
@@ -191,6 +191,5 @@ def _member(server: Server) -> str:
 
 
 def _word(server: Server) -> str:
-    if not server.probed:
-        return "unprobed"
-    return _WORDS.get(server.health, "unknown")
+    unknown = "unknown" if server.probed else "unprobed"
+    return _WORDS.get(server.health, unknown)

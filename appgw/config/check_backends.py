@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from appgw.config.model import BackendSettings, Config, Probe
-from appgw.config.problems import NOT_YET, Finding, KeyPath, Places
+from appgw.config.problems import Finding, KeyPath, Places
 from appgw.config.references import destinations
 
 
@@ -34,9 +34,6 @@ def _settings(config: Config, places: Places) -> Iterator[Finding]:
         probe = config.probes.get(settings.probe or "")
         if probe is not None:
             yield from _probed(settings, probe, places)
-        if settings.connection_draining.enabled:
-            key = (*here, "connection_draining", "enabled")
-            yield Finding(key, f"true, {NOT_YET}", "false")
         yield from _outliers(settings, places, (*here, "outlier_detection"))
 
 
@@ -99,6 +96,10 @@ def _members(config: Config, places: Places) -> Iterator[Finding]:
         if not pool.members and places.sound(*here):
             expected = "one, as without members each request is answered with 502"
             yield Finding(here, "no members", expected, "warning")
+        marked = all(member.draining for member in pool.members)
+        if pool.members and marked and places.sound(*here):
+            expected = "one that isn't, as each new client is answered with 502"
+            yield Finding(here, "draining members only", expected, "warning")
         seen: dict[tuple[str, int | None], int] = {}
         for index, member in enumerate(pool.members):
             first = seen.setdefault((member.address, member.port), index)

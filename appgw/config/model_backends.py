@@ -62,12 +62,14 @@ class Member:
         port: wins over the setting's, for traffic and probes.
         weight: its share, 1 to 1000.
         pins: names that replace the setting's for this member; None: inherit.
+        draining: it gets no new clients.
     """
 
     address: str
     port: int | None = None
     weight: int = 1
     pins: tuple[str, ...] | None = None
+    draining: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +85,10 @@ class Pool:
 @attrs.frozen(kw_only=True)
 class ConnectionDraining:
     """
-    ARM connectionDraining. Durations in seconds.
+    ARM connectionDraining.
+
+    Attributes:
+        drain_timeout: seconds.
     """
 
     enabled: bool = False
@@ -125,6 +130,7 @@ class BackendSettings:
         path: the path override, starts with a slash.
         probe: a probe's name; None: Azure's default probe.
         probe_enabled: members are probed at all.
+        drain_sticky: what becomes of those bound to a member that drains.
         load_distribution_algorithm: ARM loadDistributionAlgorithm.
         slow_start: seconds until a member that is new has its whole share.
         max_connections: to each backend, idle ones included.
@@ -148,6 +154,7 @@ class BackendSettings:
     probe: str | None = None
     probe_enabled: bool = True
     connection_draining: ConnectionDraining = ConnectionDraining()
+    drain_sticky: Literal["keep", "move"] = "keep"
     load_distribution_algorithm: Algorithm = "RoundRobin"
     slow_start: float = 0.0
     outlier_detection: OutlierDetection = OutlierDetection()

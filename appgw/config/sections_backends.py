@@ -64,6 +64,7 @@ _MEMBER: Final = {
     "port": Key(PORT),
     "weight": Key(text(scalars.whole(1, 1000))),
     "pins": Key(NAMES),
+    "draining": Key(FLAG),
 }
 
 
@@ -120,6 +121,7 @@ _SETTINGS: Final = {
     "probe": Key(NAME),
     "probe_enabled": Key(FLAG),
     "connection_draining": Key(group(_DRAINING, plain(model.ConnectionDraining))),
+    "drain_sticky": Key(text(scalars.one_of("keep", "move"))),
     "load_distribution_algorithm": Key(
         text(scalars.one_of("RoundRobin", "LeastConnections", "IpHash"))
     ),

@@ -218,6 +218,18 @@ class IpHashTests(SynchronousTestCase):
             self.pool.refused(candidate)
         self.assertEqual(self.homes, {s: first(self.pool, s) for s in SOURCES})
 
+    def test_bound_while_all_rest(self) -> None:
+        """
+        Where all rest, who is bound is offered its own first, as if none did.
+        """
+        pool = self.made(A, B, C, cookie_based_affinity=True)
+        for candidate in pool.members:
+            pool.refused(candidate)
+        for candidate in pool.members:
+            for source in SOURCES[:9]:
+                found = first(pool, source, candidate.cookie)
+                self.assertEqual(candidate.address, found)
+
     def test_nobody(self) -> None:
         """
         A pool without members offers nobody.

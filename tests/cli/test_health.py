@@ -103,6 +103,18 @@ class AskingTests(ProbedTestCase):
         self.assertEqual(0, result.exit_code, result.output)
         self.assertIn("  unprobed   ", result.output)
 
+    async def test_draining(self) -> None:
+        """
+        One that drains is nothing to complain of either, probed or not.
+        """
+        backend = self.backend(Answers())
+        marked = model.Member(address="127.0.0.1", port=backend.port, draining=True)
+        for settings in ({}, {"probe_enabled": False}):
+            result = await self.run_on(marked, **settings)
+            self.assertEqual(0, result.exit_code, result.output)
+            self.assertIn("  draining   ", result.output)
+            await self.gateway.stopService()
+
     async def test_names(self) -> None:
         """
         A name is told with its address, and without where it has none.

@@ -195,14 +195,6 @@ class LaterTests(ConfigCase):
     What a later version carries out is refused by this one, where it is used.
     """
 
-    def test_connection_draining(self) -> None:
-        """
-        Settings that enable connection draining are an error.
-        """
-        settings = f"orders: {{{PINNED}, connection_draining: {{enabled: true}}}}"
-        text = self.text(backend_settings=f"{settings}  # here")
-        self.only(text, "backend_settings.orders.connection_draining.enabled")
-
     def test_probe_without_text(self) -> None:
         """
         A body to look for has a character at least, and 4090 at most.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from appgw.config.model import OutlierDetection
+from appgw.config.model import ConnectionDraining, OutlierDetection
 from tests.config.samples import SOUND, ConfigCase
 
 THERE = "pool: orders, backend_settings: orders"
@@ -235,6 +235,50 @@ class AlgorithmTests(ConfigCase):
         text = self.text(backend_settings=f"orders: {{{PINNED}, {key}}}  # here")
         key = "backend_settings.orders.load_distribution_algorithm"
         self.assertIn("IpHash", self.only(text, key).expected)
+
+
+class DrainingTests(ConfigCase):
+    def test_read(self) -> None:
+        """
+        The mark of a member and what a setting does about it are read.
+        """
+        keys = (
+            "connection_draining: {enabled: true, drain_timeout: 90s},"
+            " drain_sticky: move"
+        )
+        text = self.text(
+            pools="orders: {members: [a, {address: b, draining: true}]}",
+            backend_settings=f"orders: {{{PINNED}, {keys}}}",
+        )
+        config = self.sound(text)
+        settings = config.backend_settings["orders"]
+        self.assertEqual(
+            (ConnectionDraining(enabled=True, drain_timeout=90.0), "move"),
+            (settings.connection_draining, settings.drain_sticky),
+        )
+        members = config.pools["orders"].members
+        self.assertEqual([False, True], [member.draining for member in members])
+
+    def test_bounds(self) -> None:
+        """
+        A time that Azure would not take, and another word, are errors.
+        """
+        for keys, key in (
+            ("connection_draining: {drain_timeout: 2h}", "drain_timeout"),
+            ("connection_draining: {drain_timeout: 0s}", "drain_timeout"),
+            ("drain_sticky: stay", "drain_sticky"),
+        ):
+            text = self.text(backend_settings=f"orders: {{{PINNED}, {keys}}}  # here")
+            path = "connection_draining." * (key == "drain_timeout") + key
+            self.only(text, f"backend_settings.orders.{path}")
+
+    def test_nobody_is_left(self) -> None:
+        """
+        A pool whose members are all marked is a warning: new clients get 502.
+        """
+        members = "[{address: a, draining: true}, {address: b, draining: true}]"
+        text = self.text(pools=f"orders: {{members: {members}}}  # here")
+        self.only(text, "pools.orders.members", "warning")
 
 
 class LimitTests(ConfigCase):
