@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from appgw.backend.targets import host_for, target_for
+from appgw.backend.targets import host_for
+from appgw.cli.members import told_members
 from appgw.cli.telling_rewrites import request_rewrites
-from appgw.config.model import Config, Listener, Member, Pin
+from appgw.config.model import Config, Listener
 from appgw.message import Arrival, RequestHead
 from appgw.refusal import Refusal
 from appgw.route.decide import Answer, Decision, Forward, Redirect, Refuse, rewrite
@@ -140,11 +141,7 @@ def sent(
     """
     route = decision.route
     members = config.pools[route.pool].members
-    yield f"members    {'' if members else 'none: 502'}".rstrip()
-    for member in members:
-        yield f"  {_told_member(config, route, member)}"
-    for pin in _pins(config, route):
-        yield f"  pin {pin.name}: {_told_pin(pin)}"
+    yield from told_members(config, route, head, arrival)
     host = host_for(route.settings, members[0]) if members else None
     lines = request_headers(
         head, arrival, host or head.authority, _TRACE_ID, config.forwarded_for_port
@@ -159,55 +156,6 @@ def sent(
     yield f"  {_text(head.method)} {_text(target)} HTTP/1.1"
     for name, value in lines:
         yield f"  {_text(name)}: {_text(value)}"
-
-
-def _told_member(config: Config, route: Route, member: Member) -> str:
-    settings = route.settings
-    target = target_for(
-        settings,
-        member,
-        member.address,
-        config.pins,
-        config.trusted_roots,
-        config.certificates,
-    )
-    facts = [str(target)]
-    if member.weight != 1:
-        facts.append(f"weight {member.weight}")
-    if target.server_name is not None:
-        facts.append(f"SNI {target.server_name}")
-    if settings.pick_host_name_from_backend_address:
-        facts.append(f"Host {_text(host_for(settings, member) or b'')}")
-    if target.pins is not None and target.protocol == "https":
-        names = " or ".join(pin.name for pin in target.pins) or "nothing at all"
-        facts.append(f"must show {names}")
-    if settings.trusted_roots:
-        facts.append(f"signed under {' or '.join(settings.trusted_roots)}")
-    if target.verify_name:
-        facts.append(f"valid for {target.name}")
-    if target.client_certificate is not None:
-        facts.append(f"shown {target.client_certificate.name} if it asks")
-    return ", ".join(facts)
-
-
-def _pins(config: Config, route: Route) -> list[Pin]:
-    """
-    Every pin that admits some member, in the order of the file.
-    """
-    names = set(route.settings.pins)
-    for member in config.pools[route.pool].members:
-        names.update(member.pins or ())
-    return [pin for name, pin in config.pins.items() if name in names]
-
-
-def _told_pin(pin: Pin) -> str:
-    if pin.sha256 is not None:
-        digest = f"certificate SHA-256 {pin.sha256.hex()}"
-    else:
-        digest = f"public key SHA-256 {(pin.spki_sha256 or b'').hex()}"
-    if pin.not_after is not None:
-        digest += f", to the end of {pin.not_after} UTC"
-    return f"{digest}, expired or not" if pin.allow_expired else digest
 
 
 def other_listeners(

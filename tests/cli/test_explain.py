@@ -101,8 +101,11 @@ class ForwardTests(_Explaining):
             "pool       orders",
             "settings   orders (https, request_timeout 20s, path /v2/,"
             " affinity by cookie ApplicationGatewayAffinity)",
-            "  https://orders-1.internal:443, SNI orders.internal, must show leaf",
-            "  https://10.0.0.7:9443, weight 2, SNI orders.internal, must show key",
+            "members    in turn, by weight",
+            "  https://orders-1.internal:443, 1 of 3 requests, SNI orders.internal,"
+            " must show leaf",
+            "  https://10.0.0.7:9443, 2 of 3 requests, SNI orders.internal,"
+            " must show key",
             f"  pin leaf: certificate SHA-256 {_DIGEST.hex()}",
             f"  pin key: public key SHA-256 {_DIGEST[::-1].hex()}, to the end of"
             " 2027-05-01 UTC, expired or not",
