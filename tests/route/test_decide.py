@@ -222,7 +222,8 @@ class CertificateTests(_Deciding):
         port = with_demands(API)
         for client in (None, ClientCertificate(), FAILED, SHOWN):
             asked = head(b"/", authority=b"api.example.com")
-            decision = decide(port, asked, "api.example.com", client)
+            by = attrs.evolve(arrival(), client_certificate=client)
+            decision = decide(port, asked, "api.example.com", by)
             self.assertIsInstance(decision, Forward)
 
     def test_before_anything_else(self) -> None:
