@@ -39,13 +39,14 @@ class Immediate(tcp.Connection):
 
     Attributes:
         held: what leaves at the end of the turn.
+        hung_up: the peer has ended TCP in order, and said nothing to TLS.
     """
 
     reactor: Any
     failed: Exception | None = None
     held = b""
-    lingering = False
-    _clean = False
+    lingering = hung_up = False
+    _clean = _silent = False
     _asking = False
 
     def write(self, data: bytes) -> None:
@@ -249,6 +250,17 @@ class Immediate(tcp.Connection):
         self.lingering = True
         self.startReading()
         self.loseWriteConnection()
+
+    def hang_up(self) -> None:
+        """
+        Close once everything that was written has left, and say nothing to TLS;
+        linger if the peer may still be sending.
+        """
+        self._silent = True
+        if self._clean:
+            self.loseConnection()
+        else:
+            self.linger()
 
     def _discard(self) -> Exception | None:
         try:

@@ -22,6 +22,7 @@ _from: Final = ffi.from_buffer
 _clear_errors: Final = lib.ERR_clear_error
 _next_error: Final = lib.ERR_get_error
 _reason_of: Final = lib.ERR_reason_error_string
+_EOF: Final = getattr(lib, "SSL_R_UNEXPECTED_EOF_WHILE_READING", None)
 
 # One for all: it is emptied before anybody else can read.
 _INTO: Final = ffi.new("char[]", RECORD)
@@ -77,6 +78,12 @@ class Connection(SSL.Connection):
         reason = _reason_of(self._failure)
         said = "" if reason == ffi.NULL else ffi.string(reason).decode("ascii")
         return said if " alert " in said else None
+
+    def hung_up(self) -> bool:
+        """
+        Tell whether reading has failed because TCP ended, not because it broke.
+        """
+        return bool(lib.ERR_GET_REASON(self._failure) == _EOF)
 
     def write_record(self, data: bytes | memoryview) -> int:
         """

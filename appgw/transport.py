@@ -143,7 +143,10 @@ class _TLS(Immediate):
         if isinstance(error, SSL.ZeroReturnError):
             self._clean = True
             return main.CONNECTION_DONE
-        said = self.tls.alert()  # type: ignore[union-attr]
+        tls: Any = self.tls
+        # Who was told that we have ended may end in any way.
+        self.hung_up = self._writeDisconnected or tls.hung_up()
+        said = tls.alert()
         return main.CONNECTION_LOST if said is None else Alerted(said)
 
     def doWrite(self) -> Exception | None:
@@ -202,7 +205,7 @@ class _TLS(Immediate):
         super()._closeWriteConnection()
 
     def _notify(self) -> None:
-        if self.tls is not None and self._open:
+        if self.tls is not None and self._open and not self._silent:
             _clear_errors()
             with contextlib.suppress(SSL.Error):
                 self.tls.shutdown()
