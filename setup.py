@@ -27,12 +27,14 @@ MODULES = (
     "appgw/listen/messages.py",
     "appgw/listen/request.py",
     "appgw/message.py",
+    "appgw/raw.py",
     "appgw/record.py",
     "appgw/route/decide.py",
     "appgw/route/fields.py",
     "appgw/route/forwarded.py",
     "appgw/route/listeners.py",
     "appgw/route/paths.py",
+    "appgw/tunnel.py",
     "appgw/wire.py",
 )
 

@@ -84,6 +84,7 @@ class Counters(Collector):
         client_handshakes_failed: TLS with a client that came to nothing.
         backend_connections: open now, busy or kept.
         backend_requests_waiting: for one of them, now.
+        tunnels: open now.
         backend_connections_made: ever.
         backend_connections_failed: refused, timed out, or broken in TLS; pins
             are counted by ``pin_refused``.
@@ -99,6 +100,7 @@ class Counters(Collector):
         self.client_handshakes_failed = 0
         self.backend_connections = 0
         self.backend_requests_waiting = 0
+        self.tunnels = 0
         self.backend_connections_made = 0
         self.backend_connections_failed = 0
         self.backend_seconds_connecting = 0.0
@@ -268,6 +270,7 @@ class Counters(Collector):
             ("client_connections", "Connections with clients, now."),
             ("backend_connections", "Connections with backends, now."),
             ("backend_requests_waiting", "Requests that wait for one of them, now."),
+            ("tunnels", "WebSocket sessions and other tunnels, now."),
         ):
             yield GaugeMetricFamily(f"appgw_{name}", documentation, getattr(self, name))
         for name, documentation in (

@@ -341,18 +341,22 @@ class Exchange(Connecting):
         stream, candidate = self._stream, self.outcome.candidate
         if stream is None or candidate is None:
             return
+        late = self._late(stream, now)
         if now >= candidate.place.deadline(self.outcome.began):
-            self._throw(Refused(Refusal.DRAINED))
-            return
+            late = Refusal.DRAINED
+        if late is not None:
+            self._throw(Refused(late))
+
+    def _late(self, stream: Stream, now: float) -> Refusal | None:
         unsent = stream.transport.unsent()
         if unsent != self._unsent:
             self._unsent, self._moved = unsent, now
         since = max(self._moved, stream.resumed)
         if stream.paused or now - since <= self.pool.settings.request_timeout:
-            return
+            return None
         answered = self.outcome.server_status
-        if self._sent or unsent or answered or self.request.expects_continue:
-            self._throw(Refused(Refusal.BACKEND_TIMEOUT))
+        waited = self._sent or unsent or answered or self.request.expects_continue
+        return Refusal.BACKEND_TIMEOUT if waited else None
 
     def cut(self) -> None:
         """

@@ -36,6 +36,15 @@ def values_of(headers: Headers, name: bytes) -> list[bytes]:
     return [value for field, value in headers if field.lower() == name]
 
 
+def elements_of(headers: Headers, name: bytes) -> list[bytes]:
+    """
+    Return the elements of a list field, over all its lines, in lower case
+    (RFC 9110, 5.6.1).
+    """
+    whole = b",".join(values_of(headers, name)).lower()
+    return [one for part in whole.split(b",") if (one := part.strip(b" \t"))]
+
+
 # Plain classes, here and in record.py: one is made per request, and compiled they
 # take a third of the time of what attrs makes.
 class RequestHead:
@@ -53,7 +62,11 @@ class RequestHead:
         headers: all field lines, framing and hop-by-hop ones included.
         content_length: bytes of the body, 0 for none, None when only the
             end of a chunked body tells.
+        upgrade: what the client would rather speak, as its Upgrade says; empty
+            where it asks for nothing, or for nothing that may go to a backend.
     """
+
+    upgrade: bytes = b""
 
     def __init__(  # noqa: PLR0913, PLR0917 - a request has so many parts
         self,

@@ -63,6 +63,8 @@ class MountedResource:
         """
         Let the resource answer once the request is whole.
         """
+        # Not even asked to: it has no connection to go on with.
+        request.head.upgrade = b""
         _Visit(request, self).begin()
         return server.NOT_DONE_YET
 

@@ -30,6 +30,7 @@ from appgw.route.decide import Answer, Forward, Refuse, decide
 from appgw.route.listeners import BadHost
 from appgw.route.paths import read_path
 from appgw.route.table import PortTable, Redirection, Site, Way
+from appgw.tunnel import Tunnel
 
 
 class _Leaf:
@@ -78,7 +79,8 @@ class ForwardResource(_Leaf):
         """
         Begin the exchange; it answers later.
         """
-        Exchange(request, request.decision, self.pool, self.means).start()
+        kind = Tunnel if request.head.upgrade else Exchange
+        kind(request, request.decision, self.pool, self.means).start()
         return NOT_DONE_YET
 
 

@@ -240,6 +240,10 @@ class Gateway(Reloadable):
         while ports.clients() and self._seconds() < self._deadline:
             await deferLater(self._reactor, _TICK)
             ports.sweep(self._seconds())
+        tunnels = [stream.user for stream in connections.tunnels()]
+        for tunnel in tunnels:
+            tunnel.close()
+        await self._turns_until(lambda: all(tunnel.over for tunnel in tunnels))
         ports.abort()
         await self._turns_until(lambda: not ports.clients())
         ports.sweep(self._seconds())

@@ -151,6 +151,7 @@ class Watch:
         counters.client_connections_accepted = self._ports.accepted
         counters.backend_connections = len(list(self._connections.streams()))
         counters.backend_requests_waiting = self._connections.waiting()
+        counters.tunnels = len(self._connections.tunnels())
         counters.backend_connections_made = attempts.made
         counters.backend_connections_failed = attempts.failed
         counters.backend_seconds_connecting = attempts.seconds

@@ -25,6 +25,7 @@ LAYERS = (
         "appgw.immediate",
         "appgw.trace",
         "appgw.life",
+        "appgw.raw",
         "appgw.wire",
     ),
     (
@@ -49,6 +50,7 @@ LAYERS = (
     ("appgw.faults",),
     ("appgw.connecting",),
     ("appgw.exchange", "appgw.mounts", "appgw.mounted", "appgw.admin", "appgw.status"),
+    ("appgw.tunnel",),
     ("appgw.resources", "appgw.reloading", "appgw.watch"),
     ("appgw.build",),
     ("appgw.service",),

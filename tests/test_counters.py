@@ -202,6 +202,7 @@ class CountersTests(SynchronousTestCase):
         self.counters.client_connections -= 1
         self.assertEqual(1, self.value("client_connections"))
         self.assertEqual(0, self.value("backend_connections"))
+        self.assertEqual(0, self.value("tunnels"))
 
     def test_watched(self) -> None:
         """

@@ -197,6 +197,16 @@ class RequestTests(MountedTestCase):
         self.assertEqual("127.0.0.1", request.getClientAddress().host)
         self.assertIsNone(request.getHeader("x-own"))
 
+    async def test_upgrade(self) -> None:
+        """
+        A resource is not asked to upgrade: it has no connection to go on with.
+        """
+        spy = self.spy()
+        wire = get(b"/at", b"Connection: Upgrade", b"Upgrade: websocket")
+        self.assertEqual(200, (await self.ask(wire)).status)
+        for name in ("upgrade", "connection"):
+            self.assertIsNone(spy.asked[0].getHeader(name))
+
     async def test_secure(self) -> None:
         """
         A client over TLS is told from another.

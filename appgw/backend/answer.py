@@ -14,7 +14,7 @@ from typing import Final
 
 import httptools
 
-from appgw.message import Headers, ResponseHead, values_of
+from appgw.message import Headers, ResponseHead, elements_of, values_of
 
 MAX_HEAD: Final = 32768
 MAX_FIELDS: Final = 100
@@ -70,7 +70,11 @@ class AnswerParser:
         until_close: its end is the connection's end.
         untouched: not a byte of an answer has come.
         idle_timeout: how long the backend keeps the connection, in seconds.
+        proposed: the Upgrade of the request; empty: 101 is no answer to it.
+        switched: the final head is 101, and what follows is no HTTP.
     """
+
+    switched = False
 
     def __init__(self) -> None:
         self.interim: collections.deque[ResponseHead] = collections.deque()
@@ -98,6 +102,7 @@ class AnswerParser:
         self._reason = b""
         self._pending = 0
         self._interims = 0
+        self.proposed = b""
         self._chunked = False
         self._overhead = self._trailer_bytes = 0
 
@@ -135,7 +140,7 @@ class AnswerParser:
         """
         self.untouched = False
         if self.complete:
-            self._surplus = True
+            self._take_surplus(data)
             return
         if not self._headers_done and len(data) > MAX_HEAD - self._pending:
             self._feed_long_head(data)
@@ -143,12 +148,23 @@ class AnswerParser:
         pieces = len(self.body)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._take_surplus(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._stumbled(error)
         if not self._headers_done:
             self._pending += len(data)
         elif self._chunked and not self.complete:
             self._count_lines(len(data), self.body[pieces:])
+
+    def _take_surplus(self, data: bytes) -> None:
+        """
+        Take what stands behind the answer: nobody's, or a tunnel's.
+        """
+        if not self.switched:
+            self._surplus = True
+        elif data:
+            self.body.append(data)
 
     def _stumbled(self, error: httptools.HttpParserError) -> None:
         """
@@ -263,6 +279,9 @@ class AnswerParser:
         self.head = ResponseHead(status, self._reason, self._fields, length)
 
     def _take_interim(self, status: int) -> None:
+        if status == 101 and self.proposed:
+            self._switch()
+            return
         self._interims += 1
         if status < 100 or status == 101 or self._interims > MAX_INTERIM:
             raise self._bad("no such interim response")
@@ -270,6 +289,22 @@ class AnswerParser:
         self._headers_done = False
         self._pending = -MAX_HEAD
         self.interim.append(ResponseHead(status, self._reason, self._fields, 0))
+
+    def _switch(self) -> None:
+        """
+        End HTTP, if the backend agrees to what was proposed and nothing else.
+        """
+        fields, version = self._fields, self._parser.get_http_version()
+        length, chunked = self._framing(version)
+        connection = elements_of(fields, b"connection")
+        if version != "1.1" or length or chunked or b"upgrade" not in connection:
+            raise self._bad("a switch that is none")
+        agreed = elements_of(fields, b"upgrade")
+        proposed = elements_of([(b"upgrade", self.proposed)], b"upgrade")
+        if not agreed or not set(agreed).issubset(proposed):
+            raise self._bad("a switch to what was not proposed")
+        self.switched = self.complete = True
+        self.head = ResponseHead(101, self._reason, fields)
 
     def _framing(self, version: str) -> tuple[int | None, bool]:
         """

@@ -117,6 +117,12 @@ class Connections:
         """
         return sum(len(kept.waiting) for kept in self.kept.values())
 
+    def tunnels(self) -> list[Stream]:
+        """
+        Return those that are tunnels.
+        """
+        return [stream for stream in self.streams() if stream.switched]
+
     def busy(self) -> bool:
         """
         Whether any connection stands or is under way.
@@ -143,6 +149,8 @@ class Connections:
         """
         Close what has been idle for too long.
         """
+        for stream in self.tunnels():
+            stream.user.sweep(now)
         for target, kept in list(self.kept.items()):
             kept.sweep(now)
             if kept.retired and kept.empty():

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from appgw.backend.answer import IDLE_TIMEOUT, AnswerParser, BadAnswer
 from appgw.backend.target import Target
 from appgw.message import Headers
+from appgw.raw import Raw
 from appgw.transport import Alerted
 from appgw.wire import head_of, trailers_of
 
@@ -72,6 +73,7 @@ class Stream:
         reused: it has carried a request before.
         paused: its answer is not read on.
         resumed: when that was over the last time.
+        switched: it is one half of a tunnel.
     """
 
     transport: Any = None
@@ -79,6 +81,7 @@ class Stream:
     reused = False
     resumed = 0.0
     paused = False
+    switched = False
     verdict: Any = None
     source_port = 0
 
@@ -225,6 +228,19 @@ class Stream:
             self.transport.write(wire)
         else:
             self._write(wire)
+
+    def propose(self, upgrade: bytes) -> None:
+        """
+        Take 101 for an answer to the request just sent, if it agrees to *upgrade*.
+        """
+        self._parser.proposed = upgrade
+
+    def switch(self) -> Raw:
+        """
+        Leave the connection, whose answer was 101, to the user.
+        """
+        self.switched = True
+        return Raw(self.transport, self)
 
     def release(self) -> None:
         """

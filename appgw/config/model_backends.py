@@ -126,6 +126,7 @@ class BackendSettings:
         verify_name: the certificate's name is checked besides the pins.
         client_certificate: name: what we present to a backend that asks for it.
         request_timeout: seconds, 1 to 86400.
+        tunnel_idle_timeout: seconds, 1 to 86400, without a byte either way.
         host_name: Host and SNI; None: the client's Host, the member's SNI.
         path: the path override, starts with a slash.
         probe: a probe's name; None: Azure's default probe.
@@ -148,6 +149,7 @@ class BackendSettings:
     cookie_based_affinity: bool = False
     affinity_cookie_name: str = "ApplicationGatewayAffinity"
     request_timeout: float = 20.0
+    tunnel_idle_timeout: float = 300.0
     host_name: str | None = None
     pick_host_name_from_backend_address: bool = False
     path: str | None = None

@@ -115,6 +115,7 @@ _SETTINGS: Final = {
     "cookie_based_affinity": Key(FLAG),
     "affinity_cookie_name": Key(text(scalars.cookie_name)),
     "request_timeout": Key(DAY_LONG),
+    "tunnel_idle_timeout": Key(DAY_LONG),
     "host_name": Key(text(addresses.host)),
     "pick_host_name_from_backend_address": Key(FLAG),
     "path": Key(PATH),

@@ -7,9 +7,10 @@ to different readers.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from appgw.message import Headers, RequestHead, values_of
+from appgw.message import Headers, RequestHead, elements_of, values_of
 from appgw.refusal import Refusal
 
 MAX_HEAD: Final = 32768
@@ -116,8 +117,38 @@ def says_close(fields: Headers) -> bool:
     Tell whether Connection has the option ``close``, whatever stands beside it:
     in HTTP/1.0, llhttp looks for ``keep-alive`` only (RFC 9112, 9.3).
     """
-    options = b",".join(values_of(fields, b"connection")).lower().split(b",")
-    return any(option.strip() == b"close" for option in options)
+    return b"close" in elements_of(fields, b"connection")
+
+
+_PROTOCOL: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+(/[!#$%&'*+.^_`|~0-9a-z-]+)?")
+_UNSEEN: Final = frozenset((b"h2c", b"h2", b"http", b"tls"))
+"""Within these there would be further requests, past everything that judges them."""
+
+
+def upgrade_of(head: RequestHead) -> bytes:
+    """
+    Return the Upgrade that goes on to a backend (RFC 9110, 7.8), or nothing.
+
+    A request with a body, or one that ends its connection, asks for none, nor one
+    with a protocol in its list that would carry requests of its own.
+    """
+    fields = head.headers
+    connection = elements_of(fields, b"connection")
+    protocols = elements_of(fields, b"upgrade")
+    if (
+        not protocols
+        or head.version != (1, 1)
+        or head.content_length != 0
+        or b"upgrade" not in connection
+        or b"close" in connection
+        or values_of(fields, b"http2-settings")
+    ):
+        return b""
+    for protocol in protocols:
+        name = protocol.partition(b"/")[0]
+        if name in _UNSEEN or _PROTOCOL.fullmatch(protocol) is None:
+            return b""
+    return b", ".join(values_of(fields, b"upgrade"))
 
 
 def _body_length(

@@ -18,6 +18,7 @@ from zope.interface import classImplements
 
 from appgw.listen.messages import Door, Messages
 from appgw.listen.request import Request
+from appgw.raw import Raw
 from appgw.refusal import Refusal
 
 HEAD_TIMEOUT: Final = 60.0
@@ -62,6 +63,7 @@ class Channel(Messages):
         self._stopped = False
         self._unread = False
         self._half_closed = False
+        self._switched = False
         self._since = door.seconds()
         self._progress = (0, 0)
 
@@ -282,6 +284,17 @@ class Channel(Messages):
             self._stopped = False
             self.transport.resumeProducing()
 
+    def switch(self, request: Request) -> Raw:
+        """
+        Leave the connection to a tunnel: what came behind *request*, and all that
+        comes, is no HTTP.
+        """
+        self._switched = self._deaf = True
+        early, self._rest = self._rest, b""
+        if self._stopped and not self._half_closed:
+            self.transport.resumeProducing()
+        return Raw(self.transport, self, early, self._half_closed)
+
     def abort(self, request: Request) -> None:
         """
         Close without a clean end: the client sees a truncation.
@@ -322,6 +335,11 @@ class Channel(Messages):
         End what has waited too long; *now* in seconds of the door's clock.
         """
         transport, current = self.transport, self._current
+        if self._switched:
+            # A tunnel has no time-outs but its own.
+            if current is not None:
+                current.sweep(now)
+            return
         waited = now - self._waiting_since(now)
         if self._progress[0] or transport.lingering or transport.disconnecting:
             longest = BODY_TIMEOUT if self._progress[0] else LINGER_TIMEOUT

@@ -16,7 +16,14 @@ import httptools
 from twisted.web.resource import IResource
 
 from appgw.listen.chunks import Chunks
-from appgw.listen.heads import MAX_HEAD, BadHead, read_head, says_close, too_large
+from appgw.listen.heads import (
+    MAX_HEAD,
+    BadHead,
+    read_head,
+    says_close,
+    too_large,
+    upgrade_of,
+)
 from appgw.listen.request import Request
 from appgw.message import Arrival, Headers, RequestHead
 from appgw.refusal import Refusal
@@ -167,13 +174,16 @@ class Messages:
 
     def _after_upgrade(self) -> None:
         """
-        Go on after a head that asked for an upgrade: there is no tunnel.
+        Go on after a head that asks for an upgrade.
 
         llhttp leaves the body of such a request unread, so a fresh parser is
-        told of the body by a head of the same framing.
+        told of the body by a head of the same framing. What follows a request
+        without a body is the next one, unless the backend agrees to the upgrade.
         """
         self._parser = httptools.HttpRequestParser(self)
         if self._reading is None:
+            if self._fresh is not None:
+                self._fresh.head.upgrade = upgrade_of(self._fresh.head)
             return
         length = self._reading.head.content_length
         framing = (

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from twisted.web.resource import IResource
 
 from appgw.message import Arrival, Headers, RequestHead, ResponseHead
+from appgw.raw import Raw
 from appgw.refusal import Refusal
 from appgw.wire import head_of, trailers_of
 
@@ -253,7 +254,9 @@ class Request:
         length, status = head.content_length, head.status
         self._chunked = self._mute = False
         framing = b""
-        if request.method == b"HEAD" or status in (204, 304):
+        if request.method == b"HEAD" or status in (101, 204, 304):
+            if status == 101:
+                return b""  # what follows is no HTTP
             self._mute = True
             if length is not None and status != 204:
                 framing = b"Content-Length: %d\r\n" % length
@@ -291,6 +294,13 @@ class Request:
             else:
                 self._write(b"0\r\n\r\n")
         self._done()
+
+    def switch(self) -> Raw:
+        """
+        Leave the connection, whose answer was 101, to whoever answers.
+        """
+        raw: Raw = self.channel.switch(self)
+        return raw
 
     def abort(self) -> None:
         """

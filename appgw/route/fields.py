@@ -35,6 +35,7 @@ class Kind(enum.Enum):
     FORWARDED_PORT = enum.auto()
 
     MAX_FORWARDS = enum.auto()
+    UPGRADE = enum.auto()
     VIA = enum.auto()
     DATE = enum.auto()
 
@@ -82,6 +83,7 @@ _REQUEST: Final = {
     # Some servers take it for the path, past every path rule.
     b"x-rewrite-url": Kind.IDENTITY,
     b"max-forwards": Kind.MAX_FORWARDS,
+    b"upgrade": Kind.UPGRADE,
     b"via": Kind.VIA,
 }
 _IDENTITY_PREFIXES: Final = (b"x-forwarded-", b"x-original-", b"x-appgw-")
@@ -92,6 +94,7 @@ _RESPONSE: Final = {
     b"content-length": Kind.DROP,
     b"connection": Kind.CONNECTION,
     b"date": Kind.DATE,
+    b"upgrade": Kind.UPGRADE,
 }
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 

@@ -36,6 +36,7 @@ _HARMLESS: Final = frozenset(
 )
 """What Connection nearly always says; it names no field that is forwarded."""
 
+_UPGRADES: Final = (b"Connection", b"Upgrade")
 _SCHEMES: Final = {"http": b"http", "https": b"https"}
 _VIA: Final = {
     (1, 0): (b"Via", b"1.0 " + PSEUDONYM),
@@ -55,7 +56,8 @@ def request_headers(
     """
     Return the field lines of the request to the backend, ``Host`` first.
 
-    Without framing, Connection, Upgrade and Expect: who sends it writes those.
+    Without framing and Expect: who sends it writes those; Connection and Upgrade
+    are there where the request may be upgraded.
 
     Args:
         head: of the client's request.
@@ -63,7 +65,6 @@ def request_headers(
         host: for the Host field.
         trace_id: for X-AppGW-Trace-Id.
         for_port: X-Forwarded-For says the client's port too.
-
     """
     lines = [(b"Host", host)]
     apart: _Apart = []
@@ -76,6 +77,8 @@ def request_headers(
     if apart:
         lines = _without(lines, apart, REQUEST)
         lines += _kept(apart, head.method, arrival.trusted)
+        if head.upgrade:
+            lines += (_UPGRADES, (b"Upgrade", head.upgrade))
     chain, scheme, port = _origin(arrival, apart, for_port)
     lines += (
         _VIA[head.version],
@@ -93,7 +96,8 @@ def response_headers(head: ResponseHead, date: bytes = b"") -> Headers:
     """
     Return the field lines of a backend's response for the client.
 
-    Without framing and hop-by-hop fields; whoever writes them adds its own.
+    Without framing and hop-by-hop fields; whoever writes them adds its own. What
+    Upgrade says goes on where it is part of the answer.
 
     Args:
         head: of the backend's response.
@@ -110,10 +114,11 @@ def response_headers(head: ResponseHead, date: bytes = b"") -> Headers:
         elif kind is _DATE:
             date = b""
             lines.append(line)
-        elif kind is _CONNECTION and line not in _HARMLESS:
+        elif kind is not _DROP and line not in _HARMLESS:
             apart.append((kind, line))
     if apart:
         lines = _without(lines, apart, RESPONSE)
+        lines += _upgrade(apart, head.status)
     if date:
         lines.append((b"Date", date))
     return lines
@@ -192,6 +197,15 @@ def _one_hop_less(line: tuple[bytes, bytes]) -> Headers:
     if not value.isdigit():
         return []
     return [(name, b"%d" % max(_count(value) - 1, 0))]
+
+
+def _upgrade(apart: _Apart, status: int) -> Headers:
+    """
+    Those of the lines set apart that say what is spoken now, or what would have to
+    be (RFC 9110, 15.2.2 and 15.5.22).
+    """
+    lines = [line for kind, line in apart if kind is Kind.UPGRADE]
+    return [_UPGRADES, *lines] if lines and status in (101, 426) else []
 
 
 def _address(arrival: Arrival, with_port: bool) -> bytes:

@@ -30,7 +30,10 @@ _NOT_BELIEVED: Final = frozenset(
 )
 """Claims that are dropped from every request (see ``fields``)."""
 
-_NOTHING: Final = frozenset((b"",))
+_FORESEEN: Final = {
+    Kind.DROP: frozenset((b"",)),
+    Kind.CONNECTION: frozenset((b"", b"Upgrade")),
+}
 
 OF_SOCKETS: Final = frozenset(("var_ciphers_supported", "var_client_tcp_rtt"))
 """What costs something to know: it is only looked up where it is asked."""
@@ -165,8 +168,7 @@ def _answer_field(text: str) -> Variable:
 
     if lower == _LENGTH:
         return Variable(name, _length, of_answer=True, field=lower)
-    gone = response_kind(lower) in (Kind.DROP, Kind.CONNECTION)
-    values = _NOTHING if gone else frozenset[bytes]()
+    values = _FORESEEN.get(response_kind(lower), frozenset[bytes]())
     return Variable(name, read, of_answer=True, field=lower, values=values)
 
 

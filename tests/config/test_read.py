@@ -24,6 +24,7 @@ full:
   cookie_based_affinity: true
   affinity_cookie_name: srv
   request_timeout: 1m
+  tunnel_idle_timeout: 1h
   host_name: orders.internal
   path: /v2/
   connection_draining: {enabled: false, drain_timeout: 10s}
@@ -149,6 +150,7 @@ class SoundTests(ConfigCase):
                 cookie_based_affinity=True,
                 affinity_cookie_name="srv",
                 request_timeout=60.0,
+                tunnel_idle_timeout=3600.0,
                 host_name="orders.internal",
                 path="/v2/",
                 connection_draining=model.ConnectionDraining(drain_timeout=10.0),

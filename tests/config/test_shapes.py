@@ -191,6 +191,7 @@ class ShapeTests(ConfigCase):
         for section, sample, key, values in (
             ("backend_settings", settings, "port", ("0", "65536", "-1")),
             ("backend_settings", settings, "request_timeout", ("0s", "25h", "x")),
+            ("backend_settings", settings, "tunnel_idle_timeout", ("0s", "25h", "")),
             ("backend_settings", settings, "affinity_cookie_name", ("a b", "''")),
             ("backend_settings", settings, "path", ("v2", "'/a?b'", "/a/../b")),
             ("backend_settings", settings, "host_name", ("a:80", "'*.a'")),

@@ -6,7 +6,13 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appgw.listen.heads import MAX_FIELDS, BadHead, read_head, too_large
+from appgw.listen.heads import (
+    MAX_FIELDS,
+    BadHead,
+    read_head,
+    too_large,
+    upgrade_of,
+)
 from appgw.message import Headers, RequestHead
 from appgw.refusal import Refusal
 
@@ -315,3 +321,70 @@ class SizeTests(HeadTestCase):
         """
         self.assertIs(Refusal.TARGET_TOO_LONG, too_large(b"/" * 16385))
         self.assertIs(Refusal.HEAD_TOO_LARGE, too_large(b"/" * 16384))
+
+
+class UpgradeTests(HeadTestCase):
+    """
+    What a client would rather speak, as far as it goes on to a backend.
+    """
+
+    def wanted(self, *lines: bytes, **more: object) -> bytes:
+        """
+        Return what is.
+        """
+        pairs = [tuple(line.split(b": ")) for line in lines]
+        head, _ = read(b"/", *pairs, **more)  # type: ignore[arg-type]
+        return upgrade_of(head)
+
+    def test_wanted(self) -> None:
+        """
+        Names and versions go on as they stand, over all lines.
+        """
+        for upgrade in (b"websocket", b"WebSocket", b"a/1.0, b", b"!#$%&'*+.^_`|~-/x"):
+            found = self.wanted(b"Connection: Upgrade", b"Upgrade: " + upgrade)
+            self.assertEqual(upgrade, found)
+        found = self.wanted(
+            *(b"connection: keep-alive", b"Upgrade: a", b"UPGRADE: b/2"),
+            b"Connection: x,  uPGRADE ,",
+        )
+        self.assertEqual(b"a, b/2", found)
+        for method, length in ((b"GET", b"X: y"), (b"POST", b"Content-Length: 0")):
+            found = self.wanted(
+                b"Connection: upgrade", b"Upgrade: a", length, method=method
+            )
+            self.assertEqual(b"a", found)
+
+    def test_requests_within(self) -> None:
+        """
+        What would carry requests of its own does not, nor a list that names it.
+        """
+        for upgrade in (
+            *(b"h2c", b"H2C", b"h2", b"h2c/1", b"HTTP/2.0", b"http", b"TLS/1.0"),
+            *(b"websocket, h2c", b"tls,websocket"),
+        ):
+            found = self.wanted(b"Connection: upgrade", b"Upgrade: " + upgrade)
+            self.assertEqual(b"", found, upgrade)
+        settings = (b"Connection: upgrade, HTTP2-Settings", b"HTTP2-Settings: AAM")
+        self.assertEqual(b"", self.wanted(*settings, b"Upgrade: websocket"))
+
+    def test_not_a_protocol(self) -> None:
+        """
+        What is no list of protocols is none.
+        """
+        for upgrade in (b"", b",", b"a b", b"a;b", b"/1", b"a/", b"a/1/2", b"a\xe9"):
+            found = self.wanted(b"Connection: upgrade", b"Upgrade: " + upgrade)
+            self.assertEqual(b"", found, upgrade)
+
+    def test_not_for_this_request(self) -> None:
+        """
+        A body, an end, an old version, or Connection that does not name it.
+        """
+        upgrade = (b"Connection: upgrade", b"Upgrade: a")
+        self.assertEqual(b"a", self.wanted(*upgrade))
+        self.assertEqual(b"", self.wanted(*upgrade, b"Content-Length: 1"))
+        self.assertEqual(b"", self.wanted(*upgrade, b"Transfer-Encoding: chunked"))
+        self.assertEqual(b"", self.wanted(*upgrade, b"Connection: Close"))
+        self.assertEqual(b"", self.wanted(*upgrade, version=b"HTTP/1.0"))
+        self.assertEqual(b"", self.wanted(b"Upgrade: a"))
+        self.assertEqual(b"", self.wanted(b"Connection: upgraded", b"Upgrade: a"))
+        self.assertEqual(b"", self.wanted(b"Connection: upgrade"))

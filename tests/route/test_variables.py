@@ -254,11 +254,15 @@ class FieldTests(SynchronousTestCase):
 
     def test_of_the_connection(self) -> None:
         """
-        Fields of the backend's connection are foreseen to be empty.
+        Fields of the backend's connection are foreseen to be empty, but for what
+        stands beside an Upgrade.
         """
-        for name in ("Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade"):
+        for name in ("Transfer-Encoding", "Keep-Alive", "HTTP2-Settings"):
             self.assertEqual({b""}, variable(f"http_resp_{name}").values)
-        self.assertFalse(variable("http_resp_Content-Type").values)
+        connection = variable("http_resp_Connection")
+        self.assertEqual({b"", b"Upgrade"}, connection.values)
+        for name in ("Content-Type", "Upgrade"):
+            self.assertFalse(variable(f"http_resp_{name}").values)
 
 
 class NameTests(SynchronousTestCase):
