@@ -181,13 +181,15 @@ def certificate_fields(verdict: Verdict) -> str:
     Return what was thought of the backend's certificate, as JSON fields.
 
     ``backendPin``: the name of the pin that it met, ``backendCertificateSha256``:
-    of its DER, in hex, ``pinDecision``: ``admitted`` or why not.
+    of its DER, in hex, ``pinDecision``: ``admitted`` or why not, ``detected:`` and
+    why not where pins only detect.
     """
-    presented = verdict.presented
+    presented, overlooked = verdict.presented, verdict.overlooked
+    decision = verdict.reason if overlooked is None else f"detected:{overlooked}"
     return (
         f'"backendPin":{quote(verdict.pin or "")},'
         f'"backendCertificateSha256":"{presented.sha256.hex() if presented else ""}",'
-        f'"pinDecision":{quote(verdict.reason)}'
+        f'"pinDecision":{quote(decision)}'
     )
 
 

@@ -39,14 +39,16 @@ def backend_health(pools: Iterable[Pool]) -> dict[str, Any]:
     """
     Say how every member stands, in the shape of Azure's backendhealth.
 
-    Ours are ``endpoint``, the address and port that are probed, and ``probed``.
+    Ours are ``endpoint``, the address and port that are probed, ``probed``, and the
+    settings' ``pinMode``.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for pool in pools:
         name, setting = pool.pair
         servers = [_server(standing) for standing in standings(pool)]
+        settings = _named("backendHttpSettingsCollection", setting)
         collection = {
-            "backendHttpSettings": _named("backendHttpSettingsCollection", setting),
+            "backendHttpSettings": settings | {"pinMode": pool.settings.pin_mode},
             "servers": servers,
         }
         found.setdefault(name, []).append(collection)

@@ -8,7 +8,7 @@ or a backend has said: their number is bounded by the configuration.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -71,6 +71,19 @@ def member_name(candidate: Candidate | None) -> str:
     return f"{candidate.member.address}:{candidate.port}" if candidate else ""
 
 
+def _families(
+    *these: tuple[str, str, tuple[str, ...], Iterable[tuple[Sequence[str], int]]],
+) -> Iterator[Metric]:
+    """
+    Yield counters: name, documentation, labels, and a number for each row of them.
+    """
+    for name, documentation, labels, counted in these:
+        family = CounterMetricFamily(f"appgw_{name}", documentation, labels=labels)
+        for row, number in counted:
+            family.add_metric(row, number)
+        yield family
+
+
 class Counters(Collector):
     """
     What one gateway has done since it started; sums outlive a reload.
@@ -109,6 +122,8 @@ class Counters(Collector):
         self._known: dict[tuple[Way | str, Candidate | None], tuple[Tally, ...]] = {}
         self._refusals: Counter[Refusal] = Counter()
         self._pin_refusals: Counter[tuple[str, ...]] = Counter()
+        self._pin_detections: Counter[tuple[str, ...]] = Counter()
+        self._pin_matches: Counter[str] = Counter()
         self._proxy_refusals: Counter[str] = Counter()
         self._ejections: Counter[tuple[str, ...]] = Counter()
         self._retries: Counter[tuple[str, ...]] = Counter()
@@ -155,6 +170,20 @@ class Counters(Collector):
             reason: the verdict's machine word.
         """
         self._pin_refusals[pool, setting, member_name(candidate), reason] += 1
+
+    def pin_detected(
+        self, pool: str, setting: str, candidate: Candidate, reason: str
+    ) -> None:
+        """
+        Count a backend whose certificate was let through, as pins only detect.
+        """
+        self._pin_detections[pool, setting, member_name(candidate), reason] += 1
+
+    def pin_matched(self, pin: str) -> None:
+        """
+        Count a backend that was admitted by a pin.
+        """
+        self._pin_matches[pin] += 1
 
     def handshake_failed(self) -> None:
         """
@@ -211,26 +240,21 @@ class Counters(Collector):
         self.refresh()
         yield from self._sums()
         yield from self._refused()
+        yield from self._pins()
         yield from self._connections()
         yield from self._members()
         for name, documentation, read in self._watched:
             yield GaugeMetricFamily(f"appgw_{name}", documentation, read())
 
     def _refused(self) -> Iterator[Metric]:
-        refusals = {(one.name.lower(),): n for one, n in self._refusals.items()}
-        proxies = {(reason,): n for reason, n in self._proxy_refusals.items()}
-        for name, documentation, labels, counted in (
+        refusals = [((one.name.lower(),), n) for one, n in self._refusals.items()]
+        proxies = [((reason,), n) for reason, n in self._proxy_refusals.items()]
+        yield from _families(
             (
                 "refusals",
                 "Requests that we answered ourselves, or whose answer we cut short.",
                 REASON,
                 refusals,
-            ),
-            (
-                "pin_refusals",
-                "Connections to backends ended because of the certificate.",
-                PIN_LABELS,
-                self._pin_refusals,
             ),
             (
                 "proxy_headers_refused",
@@ -242,19 +266,37 @@ class Counters(Collector):
                 "ejections",
                 "Rests of backends that failed.",
                 MEMBER_LABELS,
-                self._ejections,
+                self._ejections.items(),
             ),
             (
                 "retries",
                 "Second attempts to have a request answered.",
                 RETRY_LABELS,
-                self._retries,
+                self._retries.items(),
             ),
-        ):
-            family = CounterMetricFamily(f"appgw_{name}", documentation, labels=labels)
-            for row, number in counted.items():
-                family.add_metric(row, number)
-            yield family
+        )
+
+    def _pins(self) -> Iterator[Metric]:
+        yield from _families(
+            (
+                "pin_refusals",
+                "Connections to backends ended because of the certificate.",
+                PIN_LABELS,
+                self._pin_refusals.items(),
+            ),
+            (
+                "pin_detections",
+                "Connections to backends that pins would end, if they did not detect.",
+                PIN_LABELS,
+                self._pin_detections.items(),
+            ),
+            (
+                "pin_matches",
+                "Handshakes in which a backend was admitted by this pin.",
+                ("pin",),
+                [((pin,), number) for pin, number in self._pin_matches.items()],
+            ),
+        )
 
     def _sums(self) -> Iterator[Metric]:
         for name, attribute, documentation in SUMS:

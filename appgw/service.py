@@ -7,6 +7,7 @@ put in force at once; what fails on the way leaves everything as it was.
 
 from __future__ import annotations
 
+import datetime
 import secrets
 import socket
 import time
@@ -20,21 +21,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appgw.access_log import AccessLog
-from appgw.backend.candidate import Candidate
 from appgw.backend.connections import Connections
 from appgw.backend.names import Names
-from appgw.backend.pool import Pool
-from appgw.backend.revocation import is_revoked
-from appgw.backend.stream import Stream
 from appgw.build import Build, build
 from appgw.config.model import AccessLog as LogSettings
 from appgw.config.model import Config
 from appgw.counters import Counters
-from appgw.exchange import Exchange
 from appgw.listen.ports import Key, Ports
 from appgw.listen.request import Today
 from appgw.listen.tls import RENEWAL
 from appgw.means import Means
+from appgw.pinning import Pinning
 from appgw.poller import poller
 from appgw.record import Outcome
 from appgw.reloading import Reloadable
@@ -59,6 +56,10 @@ _TICK: Final = 0.05
 
 _TURNS: Final = 100
 """Turns of the reactor in which a connection that was cut is surely gone."""
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
 
 
 class Gateway(Reloadable):
@@ -88,7 +89,8 @@ class Gateway(Reloadable):
         self.counters = Counters(self.registry)
         self._seconds: Callable[[], float] = time.monotonic
         turning = poller(reactor)
-        self._connections = Connections(turning, self._seconds)
+        self._connections = Connections(turning, self._seconds, _now)
+        self._pinning = Pinning(self._connections, self.counters, lambda: self._built)
         self._key = secrets.token_bytes(32)
         self._access_log: AccessLog | None = None
         self._lines_lost = 0
@@ -105,7 +107,7 @@ class Gateway(Reloadable):
             wall=time.time,
             date=Today().at,
             new_id=new_id,
-            revoked=self._revoked,
+            revoked=self._pinning.revoked,
         )
         gone = GoneResource(AnswerResource(self._means))
         self._ports = Ports(turning, self._seconds, gone)
@@ -186,6 +188,7 @@ class Gateway(Reloadable):
         self.bind()
         self.watch.accept()
         self._open_log(self.config.access_log)
+        self._pinning.follow()
         super().startService()
         self._sweeps.start(SWEEP, now=False)
         self._after_names(FIRST_NAMES).addCallback(lambda _: self._accept())
@@ -259,6 +262,7 @@ class Gateway(Reloadable):
         if self._sweeps.running:
             self._sweeps.stop()
         self._open_log(None)
+        self._pinning.matches.write()
         self._bound = False
         stops, self._stops = self._stops, []
         for stopped in stops:
@@ -317,28 +321,15 @@ class Gateway(Reloadable):
         old, self._built, self._pending = self._built, fresh, None
         self._names.discard(old.pools.values())
         self._names.look_up_every(fresh.config.resolve_interval)
-        if self.running and fresh.config.access_log != old.config.access_log:
-            self._open_log(fresh.config.access_log)
+        if self.running:
+            self._pinning.follow()
+            if fresh.config.access_log != old.config.access_log:
+                self._open_log(fresh.config.access_log)
         fresh.in_force(old)
         if reserved is not None:
             self._enforce(fresh, reserved)
         self._retain()
-        for stream in self._connections.streams():
-            exchange = stream.user
-            if isinstance(exchange, Exchange) and self._revoked(
-                exchange.pool, exchange.outcome.candidate, stream
-            ):
-                exchange.cut()
-
-    def _revoked(self, pool: Pool, candidate: Candidate | None, stream: Stream) -> bool:
-        """
-        Tell whether the certificate behind *stream* has left its setting.
-        """
-        if candidate is None or self._built.pools.get(pool.pair) is pool:
-            return False
-        return is_revoked(
-            self.config, pool.pair, candidate.member, stream.target, stream.verdict
-        )
+        self._pinning.enforce()
 
     def _retain(self) -> None:
         """
@@ -364,6 +355,7 @@ class Gateway(Reloadable):
         self._ports.sweep(now)
         self._retain()
         self._connections.sweep(now)
+        self._pinning.sweep(now)
         self.watch.sweep(now)
         if now - self._renewed > RENEWAL:
             self._renewed = now

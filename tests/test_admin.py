@@ -114,7 +114,11 @@ class HealthTests(AdminTestCase):
             "endpoint": f"127.0.0.1:{backend.port}",
             "probed": True,
         }
-        setting = {"id": "backendHttpSettingsCollection/web", "name": "web"}
+        setting = {
+            "id": "backendHttpSettingsCollection/web",
+            "name": "web",
+            "pinMode": "prevent",
+        }
         collection = {"backendHttpSettings": setting, "servers": [server]}
         pool = {"id": "backendAddressPools/web", "name": "web"}
         self.assertEqual(

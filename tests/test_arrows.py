@@ -27,6 +27,7 @@ LAYERS = (
         "appgw.life",
         "appgw.raw",
         "appgw.wire",
+        "appgw.replacing",
     ),
     (
         "appgw.config.model",
@@ -42,6 +43,7 @@ LAYERS = (
         "appgw.transport",
         "appgw.introduction",
         "appgw.endpoints",
+        "appgw.pin_state",
     ),
     ("appgw.listen.*", "appgw.record"),
     ("appgw.access_format", "appgw.counters"),
@@ -53,6 +55,7 @@ LAYERS = (
     ("appgw.tunnel",),
     ("appgw.resources", "appgw.reloading", "appgw.watch"),
     ("appgw.build",),
+    ("appgw.pinning",),
     ("appgw.service",),
     ("appgw.tap", "appgw.cli", "appgw.cli.*", "appgw.testing"),
 )

@@ -174,6 +174,8 @@ class OperatingTests(SynchronousTestCase):
         counters = gateway.counters
         counters.count(make_outcome(refusal=Refusal.LOOP))
         counters.pin_refused("orders", "orders-https", CANDIDATE, "not-pinned")
+        counters.pin_detected("orders", "orders-https", CANDIDATE, "not-pinned")
+        counters.pin_matched("orders-2026")
         counters.health = lambda: [("orders", "orders-https", 1, 0)]
         counters.proxy_refused("late")
         counters.ejected("orders", "orders-https", CANDIDATE)

@@ -8,16 +8,24 @@ the connection, so that no byte of it can reach another client.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
 
-from appgw.backend.kept import Attempts, Kept, PinnedTerms, Waiter
+from appgw.backend.kept import (
+    Attempts,
+    Judged,
+    Kept,
+    PinnedTerms,
+    Waiter,
+    not_told,
+)
 from appgw.backend.stream import Stream
 from appgw.backend.target import Target
-from appgw.backend.trust import PinnedClientTLSOptions
+from appgw.backend.trust import PinnedClientTLSOptions, utc_now
 from appgw.config.model import BackendSettings
 
 
@@ -31,10 +39,14 @@ class Connections:
 
     Attributes:
         attempts: how connecting went so far.
+        now: the time that certificates' dates are judged by, aware.
+        judged: told of each verdict on a backend, once for each handshake.
     """
 
     reactor: Any
     seconds: Callable[[], float]
+    now: Callable[[], datetime.datetime] = utc_now
+    judged: Judged = not_told
     kept: dict[Target, Kept] = attrs.field(factory=dict)
     attempts: Attempts = attrs.field(factory=Attempts)
     _retained: set[Target] | None = None
@@ -99,11 +111,20 @@ class Connections:
         if kept is None:
             terms = None
             if target.protocol == "https":
-                terms = PinnedTerms(PinnedClientTLSOptions(target))
+                options = PinnedClientTLSOptions(target, self.now)
+                terms = PinnedTerms(options, self.judged)
             kept = Kept(target, self.reactor, self.seconds, terms, self.attempts)
             kept.retired = self._retained is not None and target not in self._retained
             self.kept[target] = kept
         return kept
+
+    def spend(self, stream: Stream) -> None:
+        """
+        Send nothing new over *stream*; a request that it carries may end.
+        """
+        kept = self.kept.get(stream.target)
+        if kept is not None:
+            kept.spend(stream)
 
     def streams(self) -> Iterable[Stream]:
         """

@@ -87,8 +87,10 @@ _UNVERIFIED: Final = "The validity of the backend certificate could not be verif
 _REASONS: Final[dict[Reason, str]] = {
     "no-certificate": _NO_LEAF,
     "no-trust": _NOT_LISTED,
+    "revoked": _NOT_LISTED,
     "not-pinned": _NOT_LISTED,
     "pin-expired": _NOT_LISTED,
+    "pin-not-yet-valid": _NOT_LISTED,
     "expired": _DATES,
     "not-yet-valid": _DATES,
     "name": _NAME,
@@ -106,6 +108,15 @@ def success(status: int) -> str:
     Say that an answer was good.
     """
     return f"Success. Received {status} status code"
+
+
+def overlooked(told: str, verdict: Verdict | None, target: Target) -> str:
+    """
+    Add to what is *told* what pins that only detect would have refused.
+    """
+    if verdict is None or verdict.overlooked is None:
+        return told
+    return f"{told}. {verdict.explain(target)}"
 
 
 def no_connection(why: str) -> str:

@@ -41,6 +41,10 @@ FULL_TOLD: Final = 60.0
 """Seconds after which the log says again that a backend is full."""
 
 
+Judged = Callable[[Target, Verdict], None]
+"""Told of a verdict on a backend."""
+
+
 class TooManyConnections(Exception):  # noqa: N818 - names the limit
     """
     There are as many connections to the Target as there may be, or as many
@@ -63,13 +67,25 @@ class CertificateWanted(SSL.Error):
         return f"it asks for a client certificate, and then: {super().__str__()}"
 
 
+def not_told(target: Target, verdict: Verdict) -> None:
+    """
+    Keep a verdict to oneself.
+    """
+
+
 class PinnedTerms:
     """
     The pins of one target, as a transport asks for them.
+
+    Args:
+        judged: told of each verdict, once for each handshake.
     """
 
-    def __init__(self, options: PinnedClientTLSOptions) -> None:
+    def __init__(
+        self, options: PinnedClientTLSOptions, judged: Judged = not_told
+    ) -> None:
         self._options = options
+        self._judged = judged
         self.context = options.context
         self.prepare = options.prepare
 
@@ -81,6 +97,7 @@ class PinnedTerms:
             PinRefused: and nothing may be sent.
         """
         verdict = self._options.verdict(connection)
+        self._judged(self._options.target, verdict)
         if not verdict.admitted:
             raise PinRefused(verdict, self._options.target)
         return verdict
@@ -89,8 +106,11 @@ class PinnedTerms:
         """
         Tell a refused certificate from any other broken handshake.
         """
+        if isinstance(error, PinRefused):
+            return error
         refused = self._options.refusal(connection)
         if refused is not None:
+            self._judged(self._options.target, refused)
             return PinRefused(refused, self._options.target)
         return CertificateWanted(*error.args) if _wants(connection) else error
 
@@ -314,6 +334,17 @@ class Kept:
             self._serve_soon()
         else:
             self.idle.append(stream)
+
+    def spend(self, stream: Stream) -> None:
+        """
+        Send nothing new over *stream*; a request that it carries may end.
+        """
+        # Whoever gives it back is told that it is too old to be kept.
+        stream.born = -math.inf
+        for spare in (self.idle, self.reserved):
+            if stream in spare:
+                spare.remove(stream)
+                stream.transport.loseConnection()
 
     def discard(self, stream: Stream) -> None:
         """

@@ -139,7 +139,10 @@ class Attempt:
     async def _asking(self) -> None:
         stream = await self._connected()
         head = await self._asked(stream)
-        self._say(await self._judged(head))
+        found = await self._judged(head)
+        target, verdict = self._question.target, stream.verdict
+        told = diagnosis.overlooked(found.told, verdict, target)
+        self._say(attrs.evolve(found, told=told))
         # To close on a backend that still writes would look like a fault to it.
         while not self._ended and self._size <= MAX_BODY:
             await self._event()

@@ -1,5 +1,5 @@
 """
-Whether a connection that stands is still allowed by a new configuration.
+What a new configuration demands of a connection that stands.
 
 Only pins are looked at: what else a setting demands was true at the handshake.
 """
@@ -9,28 +9,26 @@ from __future__ import annotations
 import attrs
 
 from appgw.backend.target import Target
-from appgw.backend.verdict import Verdict, still_admits
+from appgw.backend.targets import revoked_pins
 from appgw.config.model import Config, Member, Pin
 
 
-def is_revoked(
-    config: Config,
-    pair: tuple[str, str],
-    member: Member,
-    target: Target,
-    verdict: Verdict | None,
-) -> bool:
+def demanded_now(
+    config: Config, pair: tuple[str, str], member: Member, target: Target
+) -> Target:
     """
-    Tell whether the certificate of a connection has left its setting.
+    Return *target* with the pins that its connections have to meet now.
 
     Args:
         config: the one in force now.
         pair: pool and setting that the connection is used under.
         member: whose connection it is, as it was then.
         target: what it was connected to.
-        verdict: why it was admitted; None over plain TCP.
     """
-    if pair[1] in config.backend_settings:
+    settings = config.backend_settings.get(pair[1])
+    detect = settings is not None and settings.pin_mode == "detect"
+    pins: tuple[Pin, ...] | None
+    if settings is not None:
         pins = _pins_now(config, pair, member)
     elif target.pins is None:
         pins = None
@@ -38,10 +36,11 @@ def is_revoked(
         # The setting is gone as a whole, which ends no request. A certificate
         # that nobody allows any more does.
         pins = tuple(config.pins.values())
-    if pins is None and target.pins is None:
-        return False
-    # Where pins count no longer, those that admitted it have left.
-    return not still_admits(attrs.evolve(target, pins=pins or ()), verdict)
+    if pins is None and target.pins is not None:
+        # Where pins count no longer, those that admitted it have left.
+        pins = ()
+    revoked = revoked_pins(config.pins)
+    return attrs.evolve(target, pins=pins, detect=detect, revoked=revoked)
 
 
 def _pins_now(

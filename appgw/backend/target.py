@@ -29,6 +29,8 @@ class Target:
         name: what a name check compares: a DNS name or an IP address.
         pins: any of these leaves or keys; None: pins are not what trust
             rests on. An empty tuple admits nothing.
+        revoked: what these stand for is refused, whatever else admits it.
+        detect: what pins alone would refuse is admitted; only with roots.
         roots: DER of CAs of which one must have signed the chain; None: chains
             are not verified. An empty tuple admits nothing.
         well_known: the machine's CA store counts among the roots.
@@ -44,6 +46,8 @@ class Target:
     server_name: str | None = None
     name: str = ""
     pins: tuple[Pin, ...] | None = None
+    revoked: tuple[Pin, ...] = ()
+    detect: bool = False
     roots: tuple[bytes, ...] | None = None
     well_known: bool = False
     verify_name: bool = False

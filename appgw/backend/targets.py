@@ -110,8 +110,7 @@ def target_for(
 
     Args:
         settings: how the pool is talked to.
-        member: whose address it is; its pins replace the setting's, its port
-            wins.
+        member: whose address it is; its own pins and port win.
         address: an IP address without brackets.
         pins, roots, certificates: all that the configuration has, by name.
 
@@ -124,14 +123,15 @@ def target_for(
     port = settings.port if member.port is None else member.port
     if settings.protocol == "http":
         return Target(address=address, port=port, protocol="http", alpn=())
-    name = name_for(settings, member)
-    trusted = _roots(settings, roots)
+    name, trusted = name_for(settings, member), _roots(settings, roots)
     return Target(
         address=address,
         port=port,
         server_name=name if ip_literal(name) is None else None,
         name=name,
         pins=_pins(settings, member, pins),
+        revoked=revoked_pins(pins),
+        detect=settings.pin_mode == "detect",
         roots=trusted,
         well_known=WELL_KNOWN in settings.trusted_roots,
         verify_name=settings.verify_name or trusted is not None,
@@ -151,6 +151,13 @@ def _shown(
     return attrs.evolve(certificates[settings.client_certificate], ocsp_response=None)
 
 
+def revoked_pins(pins: Mapping[str, Pin]) -> tuple[Pin, ...]:
+    """
+    Return those that are revoked: for every backend, on whatever list they stand.
+    """
+    return tuple(pin for pin in pins.values() if pin.state == "revoked")
+
+
 def _pins(
     settings: BackendSettings, member: Member, pins: Mapping[str, Pin]
 ) -> tuple[Pin, ...] | None:
@@ -160,7 +167,8 @@ def _pins(
     names = settings.pins if member.pins is None else member.pins
     if not names and member.pins is None and settings.trusted_roots:
         return None
-    return tuple(dict.fromkeys(pins[name] for name in names))
+    listed = dict.fromkeys(pins[name] for name in names)
+    return tuple(pin for pin in listed if pin.state != "revoked")
 
 
 def _roots(

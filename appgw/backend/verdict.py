@@ -14,7 +14,7 @@ from typing import Literal
 
 import attrs
 
-from appgw.backend.presented import Presented
+from appgw.backend.presented import Presented, printable
 from appgw.backend.target import Target
 from appgw.config.model import Pin
 
@@ -23,8 +23,10 @@ Reason = Literal[
     "no-certificate",
     "unreadable",
     "no-trust",
+    "revoked",
     "not-pinned",
     "pin-expired",
+    "pin-not-yet-valid",
     "expired",
     "not-yet-valid",
     "chain",
@@ -39,8 +41,10 @@ _SENTENCES: dict[Reason, str] = {
     "no-certificate": "it presented no certificate",
     "unreadable": "its certificate cannot be read",
     "no-trust": "there are neither pins nor trusted roots for it",
+    "revoked": "its certificate or key is revoked",
     "not-pinned": "its certificate is not on the allow-list",
     "pin-expired": "the pin that matches is past its not_after",
+    "pin-not-yet-valid": "the pin that matches is before its not_before",
     "expired": "its certificate has expired",
     "not-yet-valid": "its certificate is not valid yet",
     "chain": "its chain leads to no trusted root",
@@ -65,6 +69,7 @@ class Verdict:
         detail: what else is known about the reason, printable.
         openssl: why OpenSSL broke the chain: its error's code, and how far from
             the leaf; 0 and 0 where it was not asked or saw no error.
+        overlooked: why pins that only detect would have refused what is admitted.
     """
 
     admitted: bool
@@ -73,6 +78,7 @@ class Verdict:
     presented: Presented | None = None
     detail: str = ""
     openssl: tuple[int, int] = (0, 0)
+    overlooked: Reason | None = None
 
     def explain(self, target: Target) -> str:
         """
@@ -80,13 +86,15 @@ class Verdict:
 
         For the operator's eyes: a client gets none of it.
         """
-        said = _SENTENCES[self.reason]
+        said = _SENTENCES[self.overlooked or self.reason]
         if self.detail:
             said += f" ({self.detail})"
         word = "admitted" if self.admitted else "refused"
+        if self.overlooked is not None:
+            word = "admitted, as pin_mode is detect, else refused"
         parts = [f"{target}: {word}: {said}"]
         if self.pin is not None:
-            parts.append(f"matching pin: {self.pin}")
+            parts.append(f"matching pin: {self.pin}{_owned(self.pin, target)}")
         parts.append(_shown(self.presented))
         if target.pins is not None:
             parts.append(f"allowed: {_allowed(target.pins)}")
@@ -131,70 +139,90 @@ def _judge(
         return Verdict(False, "no-certificate")
     if not presented.readable:
         return Verdict(False, "unreadable", None, presented)
-    chained = needs_chain(target)
-    if target.pins is None and not chained:
-        return Verdict(False, "no-trust", None, presented)
-    pin = None
-    dates = _dates(presented, now)
-    if target.pins is not None:
-        found = _matching(target.pins, presented, now, chained, dates)
-        if isinstance(found, Verdict):
-            return found
-        pin = found.name
-        if found.allow_expired and not chained:
-            dates = None
-    if dates is not None:
-        return Verdict(False, dates, pin, presented, _validity(presented))
+    chained, dates = needs_chain(target), _dates(presented, now)
+    late = dates is not None and not chained
+    pinned, lenient = _pinned(target, presented, now, late=late)
+    if not pinned.admitted:
+        return pinned
+    if dates is not None and not (late and lenient):
+        return Verdict(False, dates, pinned.pin, presented, _validity(presented))
     if chained and not chain_verified:
-        return Verdict(False, "chain", pin, presented)
+        return Verdict(False, "chain", pinned.pin, presented)
     if needs_name(target) and name_error is not None:
-        return Verdict(False, "name", pin, presented, name_error)
-    return Verdict(True, "admitted", pin, presented)
+        return Verdict(False, "name", pinned.pin, presented, name_error)
+    return pinned
 
 
-def still_admits(target: Target, verdict: Verdict | None) -> bool:
+def _pinned(
+    target: Target, presented: Presented, now: datetime.datetime, *, late: bool
+) -> tuple[Verdict, bool]:
     """
-    Tell whether a connection admitted by *verdict* may live on under *target*.
+    Judge by the pins alone.
 
-    Only pins are compared: what else is demanded was true at the handshake.
+    Args:
+        late: a pin that lifts the dates of the certificate is wanted.
+
+    Returns:
+        The verdict, and whether the pin that matches lifts them.
     """
+    for gone in target.revoked:
+        if matches(gone, presented):
+            return Verdict(False, "revoked", gone.name, presented), False
+    if target.pins is None and needs_chain(target):
+        return Verdict(True, "admitted", None, presented), False
     if target.pins is None:
-        return True
-    if verdict is None or verdict.presented is None:
-        return False
-    presented = verdict.presented
-    return any(_matches(pin, presented) for pin in target.pins)
+        return Verdict(False, "no-trust", None, presented), False
+    found = _matching(target.pins, presented, now, late=late)
+    if isinstance(found, Pin):
+        return Verdict(True, "admitted", found.name, presented), found.allow_expired
+    why = found.reason
+    if target.detect and needs_chain(target) and why != "revoked":
+        found = attrs.evolve(found, admitted=True, reason="admitted", overlooked=why)
+    return found, False
 
 
 def _matching(
     pins: tuple[Pin, ...],
     presented: Presented,
     now: datetime.datetime,
-    chained: bool,
-    dates: Reason | None,
+    *,
+    late: bool,
 ) -> Pin | Verdict:
     """
-    Choose among the pins that match the leaf the one that allows most.
+    Choose among the pins that match the leaf the one that allows most, and of
+    several the one that is to stay.
+
+    Args:
+        late: one that allows expired certificates comes first.
     """
-    matching = [pin for pin in pins if _matches(pin, presented)]
+    matching = [pin for pin in pins if matches(pin, presented)]
     if not matching:
         return Verdict(False, "not-pinned", None, presented)
+    for pin in matching:
+        if pin.state == "revoked":
+            return Verdict(False, "revoked", pin.name, presented)
     today = now.astimezone(datetime.UTC).date()
-    live = [pin for pin in matching if pin.not_after is None or today <= pin.not_after]
+    live = [pin for pin in matching if pin.admits_on(today)]
     if not live:
-        return Verdict(
-            False,
-            "pin-expired",
-            matching[0].name,
-            presented,
-            str(matching[0].not_after),
-        )
-    if dates is not None and not chained:
-        return next((pin for pin in live if pin.allow_expired), live[0])
-    return live[0]
+        return _out_of_dates(matching[0], presented, today)
+    if late:
+        live = [pin for pin in live if pin.allow_expired] or live
+    return next((pin for pin in live if pin.state != "retiring"), live[0])
 
 
-def _matches(pin: Pin, presented: Presented) -> bool:
+def _out_of_dates(pin: Pin, presented: Presented, today: datetime.date) -> Verdict:
+    """
+    Say why a pin that matches admits nothing today.
+    """
+    if pin.not_after is not None and pin.not_after < today:
+        return Verdict(False, "pin-expired", pin.name, presented, str(pin.not_after))
+    return Verdict(False, "pin-not-yet-valid", pin.name, presented, str(pin.not_before))
+
+
+def matches(pin: Pin, presented: Presented) -> bool:
+    """
+    Tell whether a pin stands for this leaf, or for its key.
+    """
     if pin.sha256 is None and pin.spki_sha256 is None:
         return False
     if pin.sha256 is not None and pin.sha256 != presented.sha256:
@@ -242,6 +270,16 @@ def _shown(presented: Presented | None) -> str:
     )
 
 
+def _owned(name: str, target: Target) -> str:
+    """
+    Tell whom a pin is the affair of, where that is known.
+    """
+    for pin in (*target.revoked, *(target.pins or ())):
+        if pin.name == name and pin.owner is not None:
+            return f" (owner: {printable(pin.owner)})"
+    return ""
+
+
 def _allowed(pins: tuple[Pin, ...]) -> str:
     if not pins:
         return "nothing"
@@ -252,10 +290,11 @@ def _allowed(pins: tuple[Pin, ...]) -> str:
 
 
 def _pin(pin: Pin) -> str:
+    state = "" if pin.state == "active" else f", {pin.state}"
     if pin.sha256 is not None:
-        return f"{pin.name} (SHA-256 {pin.sha256.hex()})"
+        return f"{pin.name} (SHA-256 {pin.sha256.hex()}{state})"
     key = base64.b64encode(pin.spki_sha256 or b"").decode("ascii")
-    return f"{pin.name} (SPKI SHA-256 {key})"
+    return f"{pin.name} (SPKI SHA-256 {key}{state})"
 
 
 def fetch_command(target: Target) -> str:

@@ -47,6 +47,7 @@ class Server:
     health: str
     told: str
     probed: bool
+    detects: bool = False
 
     @property
     def well(self) -> bool:
@@ -164,6 +165,7 @@ def told(answer: Any) -> Iterator[Server]:
                         server["health"],
                         server["healthProbeLog"],
                         server["probed"],
+                        setting["backendHttpSettings"].get("pinMode") == "detect",
                     )
     except (KeyError, TypeError) as error:
         raise AskError("its answer is not about backends' health") from error
@@ -179,7 +181,8 @@ def table(servers: list[Server]) -> Iterator[str]:
     for server, (member, word, why) in zip(servers, rows, strict=True):
         if pair != (server.pool, server.setting):
             pair = server.pool, server.setting
-            yield f"pool {server.pool}, setting {server.setting}"
+            detects = " (pin_mode detect)" if server.detects else ""
+            yield f"pool {server.pool}, setting {server.setting}{detects}"
         yield f"  {member:<{wide}}  {word:<9}  {why}"
     if not rows:
         yield "no pool has a member"

@@ -135,6 +135,10 @@ def _told_pin(pin: Pin) -> str:
         digest = f"certificate SHA-256 {pin.sha256.hex()}"
     else:
         digest = f"public key SHA-256 {(pin.spki_sha256 or b'').hex()}"
+    if pin.state != "active":
+        digest = f"{pin.state}, {digest}"
+    if pin.not_before is not None:
+        digest += f", from {pin.not_before} UTC"
     if pin.not_after is not None:
         digest += f", to the end of {pin.not_after} UTC"
     return f"{digest}, expired or not" if pin.allow_expired else digest

@@ -126,6 +126,8 @@ def _told_listener(listener: Listener) -> str:
 def _told_settings(route: Route) -> str:
     settings = route.settings
     facts = [settings.protocol, f"request_timeout {settings.request_timeout:g}s"]
+    if settings.pin_mode == "detect":
+        facts.append("pin_mode detect")
     if settings.path is not None:
         facts.append(f"path {settings.path}")
     if settings.cookie_based_affinity:

@@ -202,6 +202,8 @@ def _refusal(certificate: Certificate) -> str | None:
 
 
 def _pin(pin: Pin, now: datetime.datetime) -> Iterator[Finding]:
+    if pin.state == "revoked":
+        return
     here: KeyPath = ("pins", pin.name)
     today = now.astimezone(datetime.UTC).date()
     if pin.not_after is not None and pin.not_after < today:

@@ -10,6 +10,7 @@ from itertools import islice
 from appgw.config.certificates import certificate_findings
 from appgw.config.check_backends import backend_findings
 from appgw.config.check_frontend import frontend_findings
+from appgw.config.check_pins import pin_findings
 from appgw.config.check_redirects import redirect_findings
 from appgw.config.check_rewrites import rewrite_findings
 from appgw.config.check_routing import routing_findings
@@ -40,6 +41,7 @@ def check(config: Config, places: Places, now: datetime.datetime) -> list[Proble
         *redirect_findings(config, places),
         *rewrite_findings(config, places),
         *backend_findings(config, places),
+        *pin_findings(config, places, now),
         *certificate_findings(config, places, now),
     ]
     return [places.problem(finding) for finding in findings]

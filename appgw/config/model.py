@@ -23,6 +23,8 @@ from appgw.config.model_backends import (
     Member,
     OutlierDetection,
     Pin,
+    PinMode,
+    PinState,
     Pool,
     Probe,
     ProbeMatch,
@@ -78,6 +80,8 @@ __all__ = [
     "OutlierDetection",
     "PathRule",
     "Pin",
+    "PinMode",
+    "PinState",
     "Pool",
     "Probe",
     "ProbeMatch",
@@ -158,6 +162,7 @@ class Config:
         custom_error_pages: by status, HTML in UTF-8, where no listener has its own.
         ssl_policy: of every https listener whose profile has none.
         max_request_body: bytes.
+        pin_state: absolute path of the file that keeps when pins last matched.
         resolve_interval, shutdown_timeout: seconds.
     """
 
@@ -178,6 +183,7 @@ class Config:
     ssl_profiles: Mapping[str, SslProfile] = attrs.field(factory=dict)
     ssl_policy: SslPolicy = attrs.field(factory=SslPolicy)
     access_log: AccessLog | None = None
+    pin_state: str | None = None
     admin: Admin | None = None
     status: Status | None = None
     trusted_proxies: tuple[Network, ...] = ()

@@ -16,6 +16,9 @@ Algorithm = Literal["RoundRobin", "LeastConnections", "IpHash"]
 WELL_KNOWN = "well-known"
 """The reserved name among trusted_roots: the machine's own store of CAs."""
 
+PinState = Literal["next", "active", "retiring", "revoked"]
+PinMode = Literal["prevent", "detect"]
+
 
 @attrs.frozen(kw_only=True)
 class Pin:
@@ -27,16 +30,34 @@ class Pin:
 
     Attributes:
         certificate: DER, where the pin came from a certificate_file.
-        not_after: the last day (UTC) on which this pin admits anything.
+        state: all but ``revoked`` admit; what that one stands for is refused by
+            every setting, whatever else admits it.
+        not_before, not_after: the first and the last day (UTC) on which this pin
+            admits anything.
         allow_expired: the presented certificate's dates are not judged.
+        owner, comment: for people; they make no pin another one.
     """
 
     name: str
     sha256: bytes | None = None
     spki_sha256: bytes | None = None
     certificate: bytes | None = None
+    state: PinState = "active"
+    not_before: datetime.date | None = None
     not_after: datetime.date | None = None
     allow_expired: bool = False
+    owner: str | None = attrs.field(default=None, eq=False)
+    comment: str | None = attrs.field(default=None, eq=False)
+
+    def admits_on(self, day: datetime.date) -> bool:
+        """
+        Tell whether its state and its own dates let it admit anything on *day*.
+        """
+        return (
+            self.state != "revoked"
+            and (self.not_before is None or self.not_before <= day)
+            and (self.not_after is None or day <= self.not_after)
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -123,6 +144,7 @@ class BackendSettings:
 
     Attributes:
         pins, trusted_roots: names; both given: both must hold.
+        pin_mode: ``detect``: what only pins would refuse is told, and let through.
         verify_name: the certificate's name is checked besides the pins.
         client_certificate: name: what we present to a backend that asks for it.
         request_timeout: seconds, 1 to 86400.
@@ -144,6 +166,7 @@ class BackendSettings:
     port: int
     pins: tuple[str, ...] = ()
     trusted_roots: tuple[str, ...] = ()
+    pin_mode: PinMode = "prevent"
     verify_name: bool = False
     client_certificate: str | None = None
     cookie_based_affinity: bool = False

@@ -52,6 +52,10 @@ def _access_log(
     return model.AccessLog(**values) if "file" in values else None
 
 
+def _pin_state(_reader: Reader, _path: KeyPath, values: dict[str, Any]) -> str | None:
+    return values.get("file")
+
+
 def _admin(
     reader: Reader, _path: KeyPath, values: dict[str, Any]
 ) -> model.Admin | None:
@@ -79,6 +83,9 @@ _ACCESS_LOG: Final = {
     "file": Key(_written_file, required=True),
     "format": Key(text(scalars.one_of("json", "combined"))),
 }
+_PIN_STATE: Final = {
+    "file": Key(_written_file, required=True),
+}
 _ADMIN: Final = {
     "enabled": Key(FLAG),
     "socket": Key(_written_file),
@@ -99,6 +106,7 @@ _CONFIG: Final = {
     **REWRITES,
     **TLS,
     "access_log": Key(group(_ACCESS_LOG, _access_log)),
+    "pin_state": Key(group(_PIN_STATE, _pin_state)),
     "admin": Key(group(_ADMIN, _admin)),
     "status": Key(group(_STATUS, plain(model.Status))),
     "trusted_proxies": Key(listing(text(addresses.network), at_least=0)),

@@ -53,8 +53,12 @@ _PIN: Final = {
     "certificate_file": Key(file(files.pinned_leaf)),
     "sha256": Key(text(scalars.sha256)),
     "spki_sha256": Key(text(scalars.spki_sha256)),
+    "state": Key(text(scalars.one_of("next", "active", "retiring", "revoked"))),
+    "not_before": Key(text(scalars.date)),
     "not_after": Key(text(scalars.date)),
     "allow_expired": Key(FLAG),
+    "owner": Key(text(scalars.some_text(200))),
+    "comment": Key(text(scalars.some_text(2000))),
 }
 _ROOT: Final = {
     "certificate_file": Key(file(files.roots), required=True, instead=()),
@@ -110,6 +114,7 @@ _SETTINGS: Final = {
     "port": Key(PORT),
     "pins": Key(NAMES),
     "trusted_roots": Key(NAMES),
+    "pin_mode": Key(text(scalars.one_of("prevent", "detect"))),
     "verify_name": Key(FLAG),
     "client_certificate": Key(NAME),
     "cookie_based_affinity": Key(FLAG),

@@ -5,13 +5,15 @@ import datetime
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from appgw.backend.lapse import withdrawn
 from appgw.backend.presented import Presented
-from appgw.backend.revocation import is_revoked
+from appgw.backend.revocation import demanded_now
 from appgw.backend.target import Target
 from appgw.backend.verdict import Verdict
-from appgw.config.model import BackendSettings, Config, Member, Pin, Pool
+from appgw.config.model import BackendSettings, Config, Member, Pin, PinMode, Pool
 from appgw.testing import make_certificate
 
+NOW = datetime.datetime.now(datetime.UTC)
 LEAF = make_certificate(["a.example"])
 OLD = Pin(name="old", sha256=bytes.fromhex(LEAF.sha256))
 KEY = Pin(name="key", spki_sha256=bytes.fromhex(LEAF.spki_sha256))
@@ -29,13 +31,19 @@ def config(
     protocol: str = "https",
     named: tuple[str, ...] | None = None,
     roots: tuple[str, ...] = (),
+    mode: PinMode = "prevent",
 ) -> Config:
     """
     Return a configuration with these pins, all of them in the setting.
     """
     names = tuple(pin.name for pin in pins) if named is None else named
     settings = BackendSettings(
-        name="web", protocol=protocol, port=443, pins=names, trusted_roots=roots
+        name="web",
+        protocol=protocol,
+        port=443,
+        pins=names,
+        trusted_roots=roots,
+        pin_mode=mode,
     )
     return Config(
         listeners={},
@@ -61,7 +69,8 @@ class RevocationTests(SynchronousTestCase):
         """
         Ask about a connection that the old pin has admitted.
         """
-        return is_revoked(config, PAIR, member, target, verdict)
+        wanted = demanded_now(config, PAIR, member, target)
+        return withdrawn(wanted, verdict, NOW) is not None
 
     def test_pins_of_the_setting(self) -> None:
         """
@@ -146,7 +155,89 @@ class RevocationTests(SynchronousTestCase):
 
     def test_dates(self) -> None:
         """
-        A pin whose last day has passed ends no connection that stands.
+        A pin admits what stands from its first day to its last one.
         """
-        past = attrs.evolve(OLD, not_after=datetime.date(2020, 1, 1))
-        self.assertFalse(self.revoked(config(past)))
+        past, today = datetime.date(2020, 1, 1), NOW.date()
+        tomorrow = today + datetime.timedelta(days=1)
+        for first, last, cut in (
+            (None, past, True),
+            (None, today, False),
+            (today, today, False),
+            (tomorrow, None, True),
+        ):
+            dated = attrs.evolve(OLD, not_before=first, not_after=last)
+            self.assertIs(cut, self.revoked(config(dated)), (first, last))
+
+    def test_states(self) -> None:
+        """
+        All states admit what stands, but for the one that revokes.
+        """
+        for state, cut in (
+            ("next", False),
+            ("active", False),
+            ("retiring", False),
+            ("revoked", True),
+        ):
+            new = config(attrs.evolve(OLD, state=state))
+            self.assertIs(cut, self.revoked(new), state)
+
+    def test_revoked_wins(self) -> None:
+        """
+        A revoked certificate or key is cut, whatever else admits it, and whether
+        or not the setting lists the pin that revokes it.
+        """
+        gone_leaf = attrs.evolve(OLD, name="gone", state="revoked")
+        gone_key = attrs.evolve(KEY, name="gone", state="revoked")
+        for gone in (gone_leaf, gone_key):
+            for named in (("old", "key"), ("old", "key", "gone")):
+                new = config(OLD, KEY, gone, named=named)
+                wanted = demanded_now(new, PAIR, HERE, TARGET)
+                self.assertEqual("revoked", withdrawn(wanted, ADMITTED, NOW))
+            bare = attrs.evolve(config(OLD, gone), backend_settings={})
+            self.assertTrue(self.revoked(bare))
+
+    def test_revoked_under_roots(self) -> None:
+        """
+        So it is where trust rests on roots alone, before and after.
+        """
+        rooted = attrs.evolve(TARGET, pins=None, roots=(b"corp",))
+        gone = attrs.evolve(OLD, state="revoked")
+        new = config(gone, named=(), roots=("corp",))
+        self.assertTrue(self.revoked(new, target=rooted))
+        other = attrs.evolve(NEW, state="revoked")
+        new = config(other, named=(), roots=("corp",))
+        self.assertFalse(self.revoked(new, target=rooted))
+
+    def test_detect(self) -> None:
+        """
+        A pin that goes while pins only detect cuts nothing that roots have
+        vouched for.
+        """
+        both = attrs.evolve(TARGET, roots=(b"corp",))
+        new = config(NEW, roots=("corp",), mode="detect")
+        self.assertFalse(self.revoked(new, target=both))
+        self.assertFalse(self.revoked(new, target=attrs.evolve(both, detect=True)))
+        gone = attrs.evolve(OLD, name="gone", state="revoked")
+        new = config(NEW, gone, named=("new",), roots=("corp",), mode="detect")
+        self.assertTrue(self.revoked(new, target=both))
+
+    def test_detect_without_a_chain(self) -> None:
+        """
+        Who was admitted by a pin alone is cut when it goes, although pins only
+        detect from now on: nobody has looked at its chain.
+        """
+        new = config(NEW, roots=("corp",), mode="detect")
+        self.assertTrue(self.revoked(new))
+        new = config(OLD, roots=("corp",), mode="detect")
+        self.assertFalse(self.revoked(new))
+
+    def test_prevent_again(self) -> None:
+        """
+        What was let through while pins only detected is cut when they prevent.
+        """
+        both = attrs.evolve(TARGET, pins=(NEW,), roots=(b"corp",), detect=True)
+        let = attrs.evolve(ADMITTED, pin=None, overlooked="not-pinned")
+        new = config(NEW, roots=("corp",))
+        self.assertTrue(self.revoked(new, target=both, verdict=let))
+        new = config(NEW, roots=("corp",), mode="detect")
+        self.assertFalse(self.revoked(new, target=both, verdict=let))

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appgw.cli import health as command
 from appgw.config import model
+from appgw.testing import make_ca, make_certificate
 from tests.backend.zone import hold_names
 from tests.journey.kit import STRANGER
 from tests.journey.probing import BAD, Answers, ProbedTestCase
@@ -114,6 +115,30 @@ class AskingTests(ProbedTestCase):
             self.assertEqual(0, result.exit_code, result.output)
             self.assertIn("  draining   ", result.output)
             await self.gateway.stopService()
+
+    async def test_detect(self) -> None:
+        """
+        A setting whose pins only detect is marked, and each member that only this
+        lets in is told with what its pins would do.
+        """
+        ca = make_ca()
+        shown = make_certificate(["a.example"], ["127.0.0.1"], issuer=ca)
+        root = model.TrustedRoot(name="corp", certificates=(ca.der,))
+        config = self.probing(
+            self.backend(Answers(), shown),
+            probe=ONCE,
+            trusted_roots=("corp",),
+            pin_mode="detect",
+        )
+        admin = model.Admin(socket=self.socket)
+        self.serve(attrs.evolve(config, admin=admin, trusted_roots={"corp": root}))
+        await self.settled()
+        result: Result = await deferToThread(run, str(self.config_file))
+        self.assertEqual(0, result.exit_code, result.output)
+        heading, member = result.output.splitlines()
+        self.assertEqual("pool web, setting web (pin_mode detect)", heading)
+        self.assertIn("healthy    Success. Received 200 status code. https", member)
+        self.assertIn("else refused: its certificate is not on the allow-list", member)
 
     async def test_names(self) -> None:
         """

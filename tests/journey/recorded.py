@@ -19,7 +19,7 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.ahead = self.days = 0.0
 
     def monotonic(self) -> float:
         """
@@ -31,7 +31,7 @@ class Clock:
         """
         Return seconds since the epoch.
         """
-        return time.time() + self.ahead
+        return time.time() + self.ahead + self.days * 86400
 
 
 class Recorded(Gateway):
@@ -53,6 +53,13 @@ class Recorded(Gateway):
         Let so much time have passed, and everybody look at the clock.
         """
         self.clock.ahead += seconds
+        self._sweep()
+
+    def pass_days(self, days: float) -> None:
+        """
+        Let the calendar go on, and nothing else, and everybody look at it.
+        """
+        self.clock.days += days
         self._sweep()
 
     def later(self, seconds: float) -> None:
