@@ -10,6 +10,7 @@ from appgw.cli.check import check
 from appgw.cli.demo import demo
 from appgw.cli.explain import explain
 from appgw.cli.health import health
+from appgw.cli.pin_list import list_pins
 from appgw.cli.pins import pins
 
 
@@ -26,3 +27,4 @@ def main() -> None:
 
 for command in (check, explain, health, pins, demo):
     main.add_command(command)
+pins.add_command(list_pins)
