@@ -11,6 +11,7 @@ from appgw.cli.demo import demo
 from appgw.cli.explain import explain
 from appgw.cli.health import health
 from appgw.cli.pin_list import list_pins
+from appgw.cli.pin_steps import retire_pin, revoke_pin, rotate_pin
 from appgw.cli.pins import pins
 
 
@@ -27,4 +28,5 @@ def main() -> None:
 
 for command in (check, explain, health, pins, demo):
     main.add_command(command)
-pins.add_command(list_pins)
+for step in (list_pins, rotate_pin, retire_pin, revoke_pin):
+    pins.add_command(step)

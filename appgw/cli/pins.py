@@ -169,12 +169,29 @@ def tell(
     if not leaf.readable:
         raise LookError(f"its certificate cannot be read (SHA-256 {leaf.sha256.hex()})")
     asked = f"server name {name}" if name else "no server name"
-    spki = base64.b64encode(leaf.spki_sha256).decode("ascii")
-    certificate = x509.load_der_x509_certificate(leaf.der)
+    spki = _base64(leaf.spki_sha256)
     lines = [
         f"{where} presented this certificate ({sight.version}, {asked}).",
         "It was NOT verified: compare it with what the backend's owner tells you.",
         "",
+        *facts(leaf, now),
+        f"  sent with it  {_others(sight.others)}",
+        "",
+        "To pin it, take one of these lines:",
+        "",
+        *_lines(name or read_place(where)[0], leaf.sha256.hex(), spki),
+    ]
+    certificate = x509.load_der_x509_certificate(leaf.der)
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+    return [*lines, "", *pem.splitlines()]
+
+
+def facts(leaf: Presented, now: datetime.datetime) -> list[str]:
+    """
+    Write down what a certificate is, one fact a line; it must be readable.
+    """
+    certificate = x509.load_der_x509_certificate(leaf.der)
+    return [
         f"  subject       {leaf.subject or '(empty)'}",
         f"  issuer        {leaf.issuer or '(empty)'}",
         f"  names         {_names(certificate)}",
@@ -182,15 +199,12 @@ def tell(
         f"  valid until   {leaf.not_after:%Y-%m-%d %H:%M:%S} UTC{_dated(leaf, now)}",
         f"  CA            {'yes' if leaf.is_ca else 'no'}",
         f"  SHA-256       {leaf.sha256.hex()}",
-        f"  SPKI SHA-256  {spki}",
-        f"  sent with it  {_others(sight.others)}",
-        "",
-        "To pin it, take one of these lines:",
-        "",
-        *_lines(name or read_place(where)[0], leaf.sha256.hex(), spki),
+        f"  SPKI SHA-256  {_base64(leaf.spki_sha256)}",
     ]
-    pem = certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
-    return [*lines, "", *pem.splitlines()]
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii")
 
 
 def _lines(host: str, sha256: str, spki: str) -> list[str]:

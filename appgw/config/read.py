@@ -47,7 +47,9 @@ class Examination:
     problems: tuple[Problem, ...]
 
 
-def examine(path: str, now: datetime.datetime | None = None) -> Examination:
+def examine(
+    path: str, now: datetime.datetime | None = None, content: bytes | None = None
+) -> Examination:
     """
     Read and check a configuration file, with all the files that it names.
 
@@ -56,11 +58,12 @@ def examine(path: str, now: datetime.datetime | None = None) -> Examination:
     Args:
         path: of the YAML file; paths within are relative to its folder.
         now: what certificates' dates are compared with; the clock's if None.
+        content: taken for what the file holds; None: the file is read.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     places = Places(file=path, lines={WHOLE_FILE: 1})
     try:
-        top = document.compose(_content(path))
+        top = document.compose(_content(path) if content is None else content)
     except UnreadableError as error:
         places.lines[WHOLE_FILE] = error.line
         finding = Finding(WHOLE_FILE, error.found, error.expected)
