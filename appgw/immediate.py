@@ -95,10 +95,11 @@ class Immediate(tcp.Connection):
         Send what was held back.
 
         Args:
-            ready: descriptors where something lies to be read.
+            ready: descriptors where something may lie to be read.
         """
         if self._asking:
-            if self.held and self.fileno() in ready and not self.poll():
+            asks = self.held and self.fileno() in ready
+            if asks and not (self.quiet() or self.poll()):
                 return
             self._asking = False
         self.flush()

@@ -18,6 +18,7 @@ reactor itself, and what is written leaves at once.
 from __future__ import annotations
 
 import select
+from collections.abc import Container
 from typing import Any, Final
 
 from twisted.internet import main
@@ -155,10 +156,13 @@ class Poller:
                 self._serve(events)
             finally:
                 self.turn = None
+            if not turn:
+                return
             # What has come before a write leaves is no answer to it.
-            events = self._ask() if turn else []
-            if turn:
-                self._write(turn, {number for number, _ in events})
+            events = self._ask()
+            # A full list is not the whole of it: anybody may be ready.
+            full = len(events) == BATCH
+            self._write(turn, self._watched if full else dict(events))
             if not events:
                 return
         # The reactor comes back: nothing of these events is lost.
@@ -194,7 +198,7 @@ class Poller:
             if why is not None:
                 self._end(descriptor, why, reading)
 
-    def _write(self, turn: list[Any], ready: set[int]) -> None:
+    def _write(self, turn: list[Any], ready: Container[int]) -> None:
         for transport in turn:
             try:
                 transport.leave(ready)

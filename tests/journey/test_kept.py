@@ -1,16 +1,8 @@
 from __future__ import annotations
 
-import itertools
-import socket
-from collections.abc import Callable
-from typing import Any
-
-from twisted.internet import reactor
-
 from appgw.refusal import Refusal
 from tests.journey.kit import (
     GET,
-    LEAF,
     OK,
     Backend,
     JourneyTests,
@@ -19,24 +11,7 @@ from tests.journey.kit import (
     put,
     turn,
 )
-from tests.journey.wire import Conversation, Message
-
-End = Callable[[Conversation], None]
-ENDS: tuple[End, ...] = (
-    Conversation.close,
-    Conversation.reset,
-    Conversation.hang_up,
-)
-
-
-def waiting_in(one: socket.socket) -> str:
-    """
-    Tell what could be read from a socket, without reading it.
-    """
-    try:
-        return repr(one.recv(65536, socket.MSG_PEEK))
-    except OSError as error:
-        return repr(error)
+from tests.journey.wire import ENDS, Conversation, End
 
 
 class KeptTests(JourneyTests):
@@ -180,156 +155,6 @@ class KeptTests(JourneyTests):
         client.write(wire[-1:])
         self.assertEqual(200, (await client.answer()).status)
         self.assertEqual(b"body", backend.seen[-1].body)
-
-    async def in_one_turn(self, wire: bytes, act: Callable[[], None]) -> Message:
-        """
-        Send *wire*, and let a backend *act*, so that one turn of the gateway finds
-        both, the client's request first; return the answer.
-        """
-        (kept,) = self.gateway._connections.streams()
-        client = await self.client()
-        port = client.transport.getHost().port
-        channels = self.gateway._ports.channels
-        while port not in (found := {c.arrival.port: c for c in channels()}):
-            await turn()
-        poller = kept.transport.reactor
-        reactor.removeReader(poller)
-        for one, move in (
-            (found[port].transport.socket, lambda: client.write(wire)),
-            (kept.transport.socket, act),
-        ):
-            before = waiting_in(one)
-            move()
-            while waiting_in(one) == before:
-                await turn()
-        reactor.addReader(poller)
-        return await client.answer(wire.partition(b" ")[0])
-
-    async def test_closed_before_post(self) -> None:
-        """
-        A POST goes over no connection that the backend has closed already,
-        even where one turn of the reactor brings both.
-        """
-        closing: list[Conversation] = []
-
-        async def script(conversation: Conversation) -> None:
-            closing.append(conversation)
-            while True:
-                await conversation.request()
-                conversation.write(OK)
-
-        for issued, end in itertools.product((LEAF, None), ENDS):
-            if issued is None and end is Conversation.hang_up:
-                continue
-            closing.clear()
-            backend = self.backend(script, issued)
-            settings = {"protocol": "http"} if issued is None else {}
-            self.before(backend, **settings)
-            await self.ask()
-            wire = put(b"body", b"POST")
-            answer = await self.in_one_turn(wire, lambda end=end: end(closing[0]))
-            self.assertEqual(200, answer.status)
-            self.assertEqual([b"GET", b"POST"], [m.method for m in backend.seen])
-
-    async def test_bytes_while_idle(self) -> None:
-        """
-        Bytes that nobody asked for end the connection, and reach nobody.
-        """
-        spoken: list[Conversation] = []
-
-        async def script(conversation: Conversation) -> None:
-            spoken.append(conversation)
-            while True:
-                await conversation.request()
-                conversation.write(OK)
-
-        backend = self.backend(script)
-        self.before(backend)
-        client = await self.client()
-        for evil in (OK.replace(b"ok", b"no"), b"x", b"HTTP/1.1 100 Continue\r\n\r\n"):
-            self.assertEqual(b"ok", (await client.ask(GET)).body)
-            spoken[-1].write(evil)
-            await spoken[-1].ended()
-        self.assertEqual(b"ok", (await client.ask(GET)).body)
-        self.assertEqual(4, len(backend.conversations))
-
-    async def test_bytes_before_a_request(self) -> None:
-        """
-        Bytes that lie there unread when the next request comes do not answer it,
-        even where one turn of the reactor brings both.
-        """
-        spoken: list[Conversation] = []
-
-        async def script(conversation: Conversation) -> None:
-            spoken.append(conversation)
-            while True:
-                await conversation.request()
-                conversation.write(OK)
-
-        for issued, method in itertools.product((LEAF, None), (b"GET", b"PUT")):
-            spoken.clear()
-            backend = self.backend(script, issued)
-            self.before(backend, protocol="https" if issued else "http")
-            await self.ask()
-            evil = OK.replace(b"ok", b"no")
-            answer = await self.in_one_turn(
-                put(b"", method), lambda evil=evil: spoken[0].write(evil)
-            )
-            self.assertEqual(b"ok", answer.body)
-            self.assertFalse(await spoken[0].ended())
-            self.assertEqual(2, len(spoken))
-
-    async def test_bytes_before_a_request_leaves(self) -> None:
-        """
-        Nor do those that come in the moment before the request leaves, nor an end.
-        """
-        spoken: list[Conversation] = []
-
-        async def script(conversation: Conversation) -> None:
-            spoken.append(conversation)
-            while True:
-                await conversation.request()
-                conversation.write(OK)
-
-        for issued, end in ((None, False), (None, True), (LEAF, True)):
-            spoken.clear()
-            backend = self.backend(script, issued)
-            self.before(backend, protocol="https" if issued else "http")
-            await self.ask()
-            (kept,) = self.gateway._connections.streams()
-            poller = kept.transport.reactor
-
-            def looked(
-                kept: Any = kept, end: bool = end, ask: Any = poller._ask
-            ) -> Any:
-                tcp = getattr(spoken[0].transport, "transport", spoken[0].transport)
-                if kept.transport.held and end:
-                    tcp.socket.shutdown(socket.SHUT_WR)
-                elif kept.transport.held:
-                    tcp.socket.send(OK.replace(b"ok", b"no"))
-                return ask()
-
-            self.patch(poller, "_ask", looked)
-            self.assertEqual(b"ok", (await self.ask(put(b"", b"POST"))).body)
-            self.assertEqual(2, len(spoken))
-            self.assertEqual([b"GET", b"POST"], [m.method for m in backend.seen])
-
-    async def test_bytes_behind_an_answer(self) -> None:
-        """
-        What follows an answer is nobody's, and its connection ends.
-        """
-        for more in (
-            b"x",
-            OK,
-            b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
-        ):
-            backend = self.backend(answering(OK + more))
-            self.before(backend)
-            client = await self.client()
-            for _ in range(3):
-                self.assertEqual(b"ok", (await client.ask(GET)).body)
-            self.assertEqual(3, len(backend.conversations))
-            self.assertNotIn(b"evil", client.received)
 
     async def test_idle(self) -> None:
         """

@@ -248,3 +248,12 @@ class Conversation(Wire):
         Read a request's head.
         """
         return await self.upto(b"\r\n\r\n")
+
+
+End = Callable[[Conversation], None]
+ENDS: tuple[End, ...] = (
+    Conversation.close,
+    Conversation.reset,
+    Conversation.hang_up,
+)
+"""How a backend may end a connection."""
