@@ -31,13 +31,14 @@ class Connecting(Life):
         outcome: what is known of it so far.
     """
 
-    __slots__ = ("_counted", "_means", "_waiter", "outcome", "pool", "request")
+    __slots__ = ("_counted", "_means", "_sent", "_waiter", "outcome", "pool", "request")
 
     request: Request
     pool: Pool
     outcome: Outcome
     _means: Means
     _counted: Place | None
+    _sent: bool
     _waiter: Waiter | None
 
     def _source(self) -> str:
@@ -57,16 +58,25 @@ class Connecting(Life):
         if self._counted is not None:
             self._counted.busy += 1
 
-    def _kept(self, candidate: Candidate) -> Stream | None:
+    def _fresh(self) -> bool:
         """
-        A kept connection, unless losing it could lose the request: a body
-        that still comes cannot be sent again.
+        Tell whether only a new connection will do, since losing a kept one could
+        lose the request: a body that still comes cannot be sent again, and what
+        was sent once already is not sent a third time.
         """
         request = self.request
-        if not request.complete and request.head.method in IDEMPOTENT:
+        coming = not request.complete and request.head.method in IDEMPOTENT
+        return coming or self._sent
+
+    def _kept(self, candidate: Candidate) -> Stream | None:
+        """
+        A kept connection, where one will do.
+        """
+        if self._fresh():
             return None
-        while (stream := self._means.connections.idle(candidate.target)) is not None:
-            if stream.ready(request.complete):
+        connections, whole = self._means.connections, self.request.complete
+        while (stream := connections.idle(candidate.target)) is not None:
+            if stream.ready(whole):
                 return stream
         return None
 
@@ -86,11 +96,10 @@ class Connecting(Life):
         Wait until a connection is free, or there is room for a new one; why not,
         if there was none in time.
         """
-        request, settings = self.request, self.pool.settings
-        fresh = not request.complete and request.head.method in IDEMPOTENT
+        settings = self.pool.settings
         try:
             self._waiter = self._means.connections.wait(
-                candidate.target, settings, fresh
+                candidate.target, settings, self._fresh()
             )
         except TooManyConnections:
             return Refusal.BACKEND_FULL

@@ -70,7 +70,6 @@ class Exchange(Connecting):
         "_body",
         "_excused",
         "_moved",
-        "_sent",
         "_stream",
         "_unsent",
         "decision",
@@ -175,6 +174,7 @@ class Exchange(Connecting):
             head, body, ended = await happening()
         except StreamLost as lost:
             self._stream = None
+            self._sent = self._sent and not lost.unsent
             if lost.unsent or (
                 repeatable and lost.untouched and tried_again(self.pool, self._means)
             ):

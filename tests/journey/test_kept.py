@@ -3,6 +3,7 @@ from __future__ import annotations
 from appgw.refusal import Refusal
 from tests.journey.kit import (
     GET,
+    LAST,
     OK,
     Backend,
     JourneyTests,
@@ -134,6 +135,32 @@ class KeptTests(JourneyTests):
         self.before(backend)
         await self.second(backend, GET, 502)
         self.assertEqual(3, len(backend.seen))
+
+    async def test_lost_with_others_kept(self) -> None:
+        """
+        Not on each of the others that are kept, either: a request that brings its
+        backend down does so twice at most.
+        """
+
+        async def script(conversation: Conversation) -> None:
+            await conversation.request()
+            await conversation.request()
+            conversation.close()
+
+        backend = self.backend(script)
+        self.before(backend)
+        clients = [await self.client() for _ in range(3)]
+        for client in clients:
+            client.write(GET)
+        while len(backend.seen) < len(clients):
+            await turn()
+        for conversation in backend.conversations:
+            conversation.write(OK)
+        for client in clients:
+            self.assertEqual(200, (await client.answer()).status)
+        backend.script = answering(LAST)
+        self.assertEqual(200, (await self.ask()).status)
+        self.assertEqual(5, len(backend.seen))
 
     async def test_lost_under_an_upload(self) -> None:
         """

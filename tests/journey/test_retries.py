@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
-
 from appgw.backend.pool import Pool
 from tests.journey.kit import GET, OK, JourneyTests, answering, both, put, turn
 from tests.journey.wire import Conversation
@@ -73,14 +71,9 @@ class BudgetTests(JourneyTests):
         Requests whose kept connections end under them are sent again as long as
         the budget lasts, and 502 beyond it.
         """
-        going: Deferred[None] = Deferred()
 
         async def once(conversation: Conversation) -> None:
             await conversation.request()
-            waiting: Deferred[None] = Deferred()
-            going.addCallback(waiting.callback)
-            await waiting
-            conversation.write(OK)
             await conversation.request()
             conversation.reset()
 
@@ -91,16 +84,26 @@ class BudgetTests(JourneyTests):
             client.write(GET)
         while len(backend.seen) < 15:
             await turn()
-        going.callback(None)
+        kept = list(backend.conversations)
+        for conversation in kept:
+            conversation.write(OK)
         await both(*(client.answer() for client in clients))
         self.assertEqual(15, self.gateway.counters.requests("web", "web"))
-        backend.script = answering(OK)
-        # Each of these finds fresh connections dead, one after the other.
-        statuses = [(await self.ask()).status for _ in range(6)]
+
+        async def anew(conversation: Conversation) -> None:
+            await conversation.request()
+            while any(one.lost is None for one in kept):
+                await turn()
+            conversation.write(OK)
+
+        backend.script = anew
+        for client in clients:
+            client.write(GET)
+        answered = await both(*(client.answer() for client in clients))
         made, denied = self.retries("made"), self.retries("denied")
         requests = self.gateway.counters.requests("web", "web")
         self.assertLessEqual(made, 10 + 0.2 * requests)
-        self.assertEqual(denied, statuses.count(502))
+        self.assertEqual(denied, [one.status for one in answered].count(502))
         self.assertEqual(15, made + denied)
         self.assertGreater(denied, 0)
 
