@@ -24,6 +24,8 @@ _next_error: Final = lib.ERR_get_error
 _reason_of: Final = lib.ERR_reason_error_string
 _EOF: Final = getattr(lib, "SSL_R_UNEXPECTED_EOF_WHILE_READING", None)
 
+_BROKEN: Final = b"error"
+
 # One for all: it is emptied before anybody else can read.
 _INTO: Final = ffi.new("char[]", RECORD)
 _CONTENT: Final = ffi.buffer(_INTO)
@@ -61,6 +63,9 @@ class Connection(SSL.Connection):
         if size <= 0:
             self._failure = _last_error()
             size = _read(self._ssl, _INTO, RECORD)
+            if size == 0 and self.get_state_string() == _BROKEN:
+                # After an alert OpenSSL 3 calls the second failure a clean end.
+                raise SSL.Error([])
             if size <= 0:
                 self._raise_ssl_error(self._ssl, size)
         data: bytes = _CONTENT[:size]

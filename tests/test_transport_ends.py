@@ -312,6 +312,19 @@ class TLSEndTests(WireTestCase):
             self.assertIsInstance(why, ConnectionLost)
             self.assertNotIsInstance(why, Alerted)
 
+    async def test_an_alert_of_the_peers(self) -> None:
+        """
+        So is its alert: no protocol may take what came before it for the whole.
+        """
+        for kind in (Talker, HalfClosed):
+            talker, peer = await self.connected(kind)
+            await self.peer(peer.sendall, b"half of somethi")
+            await self.until(lambda talker=talker: talker.received)
+            talker.transport.socket.send(b"\x17\x03\x03\x00\x20" + b"garbage." * 4)
+            with self.assertRaises(ssl.SSLError):
+                await self.peer(peer.recv, 10)
+            self.assertIsInstance(await self.told(talker), ConnectionLost)
+
     async def test_a_reused_descriptor(self) -> None:
         """
         Whoever gets our descriptor next gets no byte from us.
