@@ -153,7 +153,7 @@ class Waiter:
         granted: fires with one.
         until: how long it waits.
         limit: of connections, as its setting has it.
-        fresh: it takes none that has carried another request.
+        fresh: it takes none that has been kept.
     """
 
     line: Kept
@@ -304,7 +304,7 @@ class Kept:
 
     def _take(self) -> Stream | None:
         """
-        Take a connection that has carried a request and can carry another one.
+        Take a connection that has been kept and can carry a request.
         """
         for source in (self.reserved, self.idle):
             while source:
@@ -329,7 +329,9 @@ class Kept:
         stream.idle_until = min(now + seconds, stream.born + MAX_AGE)
         if self.retired or stream.idle_until <= now or len(self.idle) >= MAX_IDLE:
             stream.transport.loseConnection()
-        elif len(self.reserved) < len(self.waiting):
+            return
+        stream.reused = True
+        if len(self.reserved) < len(self.waiting):
             self.reserved.append(stream)
             self._serve_soon()
         else:

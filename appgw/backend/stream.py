@@ -70,7 +70,7 @@ class Stream:
     Attributes:
         target: what it is connected to.
         verdict: why its certificate was admitted; None over plain TCP.
-        reused: it has carried a request before.
+        reused: it has been kept, and its backend may have left since.
         paused: its answer is not read on.
         resumed: when that was over the last time.
         switched: it is one half of a tunnel.
@@ -260,7 +260,6 @@ class Stream:
             and not transport.unsent()
         ):
             parser.reset()
-            self.reused = True
             self.kept.put_back(self, parser.idle_timeout)
         else:
             self.abort()
