@@ -39,7 +39,10 @@ MAX_UNSENT: Final = 65536
 """Bytes of answers that wait for the client before its next request may wait."""
 
 MAX_TURN: Final = 64
-"""Requests of one client that are begun before other clients get their turn."""
+"""
+Requests of one client that are begun, and empty lines before them that are read,
+before other clients get their turn.
+"""
 
 
 class Channel(Messages):
@@ -149,13 +152,12 @@ class Channel(Messages):
                         self._rest = data[at:]
                         self._hold()
                         return
+                    begun += 1
                     at = self._take_head(data, at)
                     if at < size and self._expects_body():
                         continue
                 else:
                     at = self._take_body(data, at)
-                if self._fresh is not None:
-                    begun += 1
                 if at < size:
                     self._unread = self._deaf
                 self._advance()

@@ -86,6 +86,18 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(MAX_TURN * 3 + 1, len(line.visits))
         self.assertTrue(line.transport.reads)
 
+    def test_empty_lines(self) -> None:
+        """
+        Nor does one who sends nothing but empty lines keep others waiting.
+        """
+        line = Line()
+        line.channel.dataReceived(b"\r\n" * MAX_TURN * 3 + get())
+        self.assertFalse(line.transport.reads)
+        self.assertEqual(0, len(line.visits))
+        line.clock.advance(0)
+        self.assertEqual(1, len(line.visits))
+        self.assertTrue(line.transport.reads)
+
     def test_client_that_does_not_read(self) -> None:
         """
         Answers that nobody takes stop the requests, and their being taken lets
