@@ -312,5 +312,5 @@ class AnswerTests(JourneyTests):
             (outcome,) = await self.recorded(1)
             self.assertIs(Refusal.BAD_ANSWER, outcome.refusal)
             await backend.conversations[0].ended()
-            self.assertNotIn(b"103", client.received)
+            self.assertNotIn(b" 103 ", client.received)
             self.assertEqual(1, client.received.count(b"HTTP/1.1"))
